@@ -1,0 +1,65 @@
+{# A text key over columns: null and empty stay apart, and no column runs into the next. #}
+{% macro hash_key(columns) -%}
+    md5(
+        {%- for column in columns -%}
+            coalesce(cast({{ column }} as {{ dbt.type_string() }}), '~')
+            {%- if not loop.last %} || '|' || {% endif -%}
+        {%- endfor -%}
+    )
+{%- endmacro %}
+
+
+{# A value that sorts as its columns do, first column first; for min_by and max_by. #}
+{% macro sort_key(columns) -%}
+    {{ return(adapter.dispatch('sort_key')(columns)) }}
+{%- endmacro %}
+
+{% macro default__sort_key(columns) -%}
+    row({{ columns | join(', ') }})
+{%- endmacro %}
+
+
+{# A group's values as a list in a stated order. #}
+{% macro ordered_list(column, order_by) -%}
+    {{ return(adapter.dispatch('ordered_list')(column, order_by)) }}
+{%- endmacro %}
+
+{% macro default__ordered_list(column, order_by) -%}
+    list({{ column }} order by {{ order_by }})
+{%- endmacro %}
+
+
+{# The nearest known value of a column at or after (`following`) or at or before (`preceding`) each row. #}
+{% macro nearest_known(column, partition_by, order_by, direction) -%}
+    {{ return(adapter.dispatch('nearest_known')(column, partition_by, order_by, direction)) }}
+{%- endmacro %}
+
+{% macro default__nearest_known(column, partition_by, order_by, direction) -%}
+    {%- if direction == 'following' -%}
+        first_value({{ column }} ignore nulls) over (
+            partition by {{ partition_by }} order by {{ order_by }}
+            rows between current row and unbounded following
+        )
+    {%- else -%}
+        last_value({{ column }} ignore nulls) over (
+            partition by {{ partition_by }} order by {{ order_by }}
+            rows between unbounded preceding and current row
+        )
+    {%- endif -%}
+{%- endmacro %}
+
+
+{# A group's exact median, interpolated. #}
+{% macro median(expression) -%}
+    percentile_cont(0.5) within group (order by cast({{ expression }} as double))
+{%- endmacro %}
+
+
+{# The n-th element of a list, counted from 1; null beyond its ends. #}
+{% macro list_element(items, number) -%}
+    {{ return(adapter.dispatch('list_element')(items, number)) }}
+{%- endmacro %}
+
+{% macro default__list_element(items, number) -%}
+    list_extract({{ items }}, {{ number }})
+{%- endmacro %}

@@ -1,0 +1,44 @@
+{%- set step_events = [] %}
+{%- for funnel in var('funnels') %}
+{%- for step in funnel['steps'] if step['event'] not in step_events %}
+{%- do step_events.append(step['event']) %}
+{%- endfor %}
+{%- endfor %}
+
+with events as (
+    select * from {{ ref('int_events_identified') }}
+    {%- if none not in step_events %}
+    where event_name in ({{ text_list(step_events) }})
+    {%- endif %}
+),
+
+matched as (
+    {%- for funnel in var('funnels') %}
+    select
+        {{ quoted(funnel['name']) }} as funnel,
+        user_key,
+        event_ts,
+        cast(
+            {%- for step in funnel['steps'] %}
+            case when {{ matches_step(step) }} then {{ 2 ** (step['number'] - 1) }} else 0 end
+            {%- if not loop.last %} +{% endif %}
+            {%- endfor %} as bigint
+        ) as matches
+    from events
+    union all
+    {%- endfor %}
+    select
+        cast(null as {{ dbt.type_string() }}) as funnel,
+        user_key,
+        event_ts,
+        0 as matches
+    from events
+    where false
+),
+
+step_events as (
+    select * from matched
+    where matches != 0
+)
+
+select * from step_events

@@ -1,0 +1,118 @@
+{#- Within [entry, entry + window], m steps of a group that compete for events are filled from the moment that, for
+    every set S of the group's c steps, m - c + |S| events matching any of S have come (König, 1931: the largest
+    matching is the least such bound). So each fill waits for the latest of a few n-th events. -#}
+
+{%- set funnels = var('funnels') | selectattr('order', 'equalto', 'unordered') | list %}
+
+with step_events as (
+    select step_events.*
+    from {{ ref('int_funnel_step_events') }} as step_events
+    inner join {{ ref('int_funnels_declared') }} as declared
+        on step_events.funnel = declared.funnel
+    where declared.step_order = 'unordered' and declared.step_number = 1
+),
+
+conditions as (
+    {%- for funnel in funnels %}
+    {%- for subset in competing_subsets(funnel['steps']) %}
+    {%- for filled in range(subset['of'] - subset['size'] + 1, subset['of'] + 1) %}
+    select
+        {{ quoted(funnel['name']) }} as funnel,
+        {{ funnel['window_seconds'] }} as window_seconds,
+        {{ subset['group'] }} as competing_group,
+        {{ filled }} as filled,
+        cast({{ subset['mask'] }} as bigint) as mask,
+        {{ filled - subset['of'] + subset['size'] }} as nth
+    union all
+    {%- endfor %}
+    {%- endfor %}
+    {%- endfor %}
+    select
+        cast(null as {{ dbt.type_string() }}) as funnel,
+        0 as window_seconds,
+        0 as competing_group,
+        0 as filled,
+        0 as mask,
+        0 as nth
+),
+
+masks as (
+    select distinct
+        funnel,
+        mask
+    from conditions
+),
+
+counted as (
+    select
+        step_events.funnel,
+        step_events.user_key,
+        step_events.event_ts,
+        masks.mask,
+        step_events.matches & masks.mask != 0 as is_match,
+        count(*) filter (where step_events.matches & masks.mask != 0) over (
+            partition by step_events.funnel, step_events.user_key, masks.mask
+            order by step_events.event_ts
+            rows between unbounded preceding and current row
+        ) as nth
+    from step_events
+    inner join masks on step_events.funnel = masks.funnel
+),
+
+entries as (
+    select
+        funnel,
+        user_key,
+        event_ts as entered_at,
+        mask,
+        min(nth - cast(is_match as integer)) as matched_before
+    from counted
+    group by funnel, user_key, event_ts, mask
+),
+
+waits as (
+    select
+        entries.funnel,
+        entries.user_key,
+        entries.entered_at,
+        conditions.window_seconds,
+        conditions.competing_group,
+        conditions.filled,
+        max(counted.event_ts) as filled_at,
+        count(*) = count(counted.event_ts) as is_filled
+    from entries
+    inner join conditions
+        on
+            entries.funnel = conditions.funnel
+            and entries.mask = conditions.mask
+    left join counted
+        on
+            entries.funnel = counted.funnel
+            and entries.user_key = counted.user_key
+            and entries.mask = counted.mask
+            and counted.is_match
+            and entries.matched_before + conditions.nth = counted.nth
+    group by
+        entries.funnel,
+        entries.user_key,
+        entries.entered_at,
+        conditions.window_seconds,
+        conditions.competing_group,
+        conditions.filled
+),
+
+unordered as (
+    select
+        funnel,
+        user_key,
+        entered_at,
+        cast(row_number() over (
+            partition by funnel, user_key, entered_at
+            order by filled_at, competing_group, filled
+        ) as integer) as step_number,
+        filled_at as reached_at
+    from waits
+    where is_filled and filled_at <= {{ add_seconds('entered_at', 'window_seconds') }}
+)
+
+select * from unordered

@@ -1,0 +1,30 @@
+with declared as (
+    {%- for funnel in var('funnels') %}
+    {%- for step in funnel['steps'] %}
+    select
+        {{ quoted(funnel['name']) }} as funnel,
+        {{ quoted(funnel['order']) }} as step_order,
+        {{ funnel['window_seconds'] }} as window_seconds,
+        {{ funnel['steps'] | length }} as steps,
+        {{ step['number'] }} as step_number,
+        cast({{ 2 ** (step['number'] - 1) }} as bigint) as step_bit,
+        {{ quoted(step['name']) }} as step_name
+    union all
+    {%- endfor %}
+    {%- endfor %}
+    select
+        cast(null as {{ dbt.type_string() }}) as funnel,
+        cast(null as {{ dbt.type_string() }}) as step_order,
+        0 as window_seconds,
+        0 as steps,
+        0 as step_number,
+        0 as step_bit,
+        cast(null as {{ dbt.type_string() }}) as step_name
+),
+
+funnels_declared as (
+    select * from declared
+    where funnel is not null
+)
+
+select * from funnels_declared

@@ -1,0 +1,62 @@
+with as_of_dates as (
+    select * from {{ ref('int_rfm_dates') }}
+),
+
+purchases as (
+    select * from {{ ref('user_days') }}
+    where key_events > 0 or revenue != 0
+),
+
+measured as (
+    select
+        as_of_dates.as_of_date,
+        purchases.user_key,
+        min({{ days_between('purchases.activity_date', 'as_of_dates.as_of_date') }})
+            filter (where purchases.key_events > 0) as recency_days,
+        cast(sum(purchases.key_events) as bigint) as frequency,
+        cast(sum(purchases.revenue) as decimal(18, 4)) as monetary
+    from as_of_dates
+    inner join purchases
+        on
+            purchases.activity_date <= as_of_dates.as_of_date
+            and purchases.activity_date > as_of_dates.looks_back_to
+    group by as_of_dates.as_of_date, purchases.user_key
+    having sum(purchases.key_events) > 0
+),
+
+scored as (
+    select
+        *,
+        6 - {{ quintile('recency_days') }} as r_score,
+        {{ quintile('frequency') }} as f_score,
+        {{ quintile('monetary') }} as m_score
+    from measured
+),
+
+rfm_scores as (
+    select
+        as_of_date,
+        user_key,
+        recency_days,
+        frequency,
+        monetary,
+        r_score,
+        f_score,
+        m_score,
+        case
+            when r_score = 5 and f_score >= 4 then 'champions'
+            when r_score >= 3 and f_score >= 4 then 'loyal'
+            when r_score >= 4 and f_score >= 2 then 'potential_loyalist'
+            when r_score = 5 then 'new'
+            when r_score = 4 then 'promising'
+            when r_score = 3 and f_score = 3 then 'need_attention'
+            when r_score = 3 then 'about_to_sleep'
+            when f_score = 5 then 'cant_lose'
+            when f_score >= 3 then 'at_risk'
+            when f_score = 2 or r_score = 2 then 'hibernating'
+            else 'lost'
+        end as segment
+    from scored
+)
+
+select * from rfm_scores

@@ -1,0 +1,3 @@
+select
+    {{ canonical_event_columns() | join(',\n    ') }}
+from {{ lake_events() }}

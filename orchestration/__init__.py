@@ -1,0 +1,1 @@
+"""Runs Ávila's nights: ingestion, transformation, scoring, audit, publication."""

@@ -1,0 +1,65 @@
+"""Every path and environment variable of Ávila, read once and frozen."""
+
+import os
+from functools import cached_property
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+PROJECT_ROOT = Path(__file__).resolve().parent.parent
+DBT_PROJECT_DIR = PROJECT_ROOT / "dbt_project"
+
+
+class Settings(BaseSettings):
+    """Where one warehouse lives and what it may use.
+
+    Each field reads the environment variable of its name in upper case with the prefix ``AVILA_``; a second
+    data directory is a second, fully isolated warehouse.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="AVILA_", frozen=True, extra="ignore")
+
+    data_dir: Path = PROJECT_ROOT / "data"
+    memory_limit: str = Field(default="4GB", description="DuckDB's memory limit, as DuckDB spells it")
+    threads: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1)
+
+    @cached_property
+    def root(self) -> Path:
+        """The data directory as an absolute path."""
+        return self.data_dir.expanduser().resolve()
+
+    @property
+    def declarations(self) -> Path:
+        """``avila.yml``, the one file an analyst edits."""
+        return self.root / "avila.yml"
+
+    @property
+    def landing(self) -> Path:
+        """Where dumps arrive."""
+        return self.root / "landing"
+
+    @property
+    def lake(self) -> Path:
+        """Canonical Parquet, rejects and the catalogue of loads."""
+        return self.root / "lake"
+
+    @property
+    def warehouse(self) -> Path:
+        """The DuckDB file only the nightly run opens."""
+        return self.root / "warehouse" / "warehouse.duckdb"
+
+    @property
+    def models(self) -> Path:
+        """The model registry."""
+        return self.root / "models"
+
+    @property
+    def published(self) -> Path:
+        """What people query: ``marts.duckdb`` and ``parquet/``."""
+        return self.root / "published"
+
+    @property
+    def dagster_home(self) -> Path:
+        """Dagster's run history and logs."""
+        return self.root / "warehouse" / "dagster"
