@@ -27,13 +27,16 @@
 {% macro competing_subsets(steps) -%}
     {%- set subsets = [] -%}
     {%- for group in competing_steps(steps) -%}
+        {%- set group_number = loop.index -%}
         {%- for choice in range(1, 2 ** (group | length)) -%}
             {%- set chosen = [] -%}
-            {%- for step in group if (choice // 2 ** loop.index0) % 2 -%}
-                {%- do chosen.append(2 ** (step['number'] - 1)) -%}
+            {%- for step in group -%}
+                {%- if (choice // 2 ** loop.index0) % 2 -%}
+                    {%- do chosen.append(2 ** (step['number'] - 1)) -%}
+                {%- endif -%}
             {%- endfor -%}
             {%- do subsets.append({
-                'group': loop.index0, 'of': group | length, 'size': chosen | length, 'mask': chosen | sum,
+                'group': group_number, 'of': group | length, 'size': chosen | length, 'mask': chosen | sum,
             }) -%}
         {%- endfor -%}
     {%- endfor -%}

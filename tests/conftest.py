@@ -1,0 +1,120 @@
+"""What every test may use: a warehouse built from a handful of events."""
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pandas as pd
+import pytest
+
+from orchestration.settings import PROJECT_ROOT, Settings
+from orchestration.warehouse import connect, run_dbt
+
+SHARED_DATA = PROJECT_ROOT.parent / "shared" / "data"
+
+EVENT_COLUMNS = {
+    "event_id": "varchar",
+    "event_name": "varchar",
+    "event_ts": "timestamp",
+    "received_ts": "timestamp",
+    "user_id": "varchar",
+    "anonymous_id": "varchar",
+    "source_session_id": "varchar",
+    "page": "varchar",
+    "referrer": "varchar",
+    "utm_source": "varchar",
+    "utm_medium": "varchar",
+    "utm_campaign": "varchar",
+    "platform": "varchar",
+    "device": "varchar",
+    "country": "varchar",
+    "item_id": "varchar",
+    "quantity": "decimal(18, 4)",
+    "revenue": "decimal(18, 4)",
+    "currency": "varchar",
+    "properties": "varchar",
+    "source": "varchar",
+    "dump_file": "varchar",
+    "dump_row": "bigint",
+    "load_id": "varchar",
+}
+
+VARIABLES: dict[str, Any] = {
+    "reporting_timezone": "UTC",
+    "sessions": {"timeout_minutes": 30},
+    "key_events": ["purchase"],
+    "page_view_events": ["page_view"],
+    "funnels": [],
+    "cohorts": {"anchor": "first_seen", "grains": ["day", "week", "month"]},
+    "churn": {"horizon_days": 30, "active_within_days": 90},
+    "conversion": {"event": "purchase", "horizon_days": 7},
+    "rfm": {"lookback_days": None},
+}
+
+
+def funnel(name: str, steps: list[str | dict[str, str]], *, window: int, order: str) -> dict[str, Any]:
+    """A funnel as dbt reads it; `window` in seconds."""
+    named = [{"event": step} if isinstance(step, str) else step for step in steps]
+    return {
+        "name": name,
+        "window_seconds": window,
+        "order": order,
+        "steps": [
+            {"number": number, "name": step["event"], "event": step["event"], "where": step.get("where")}
+            for number, step in enumerate(named, start=1)
+        ],
+    }
+
+
+BuildWarehouse = Callable[..., duckdb.DuckDBPyConnection]
+
+
+@pytest.fixture(scope="module")
+def build_warehouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BuildWarehouse]:
+    """Build models over a frame of events (missing canonical columns are null) and open the result."""
+    opened: list[duckdb.DuckDBPyConnection] = []
+
+    def build(
+        events: pd.DataFrame,
+        variables: Mapping[str, Any] | None = None,
+        *,
+        select: str = "fqn:*",
+    ) -> duckdb.DuckDBPyConnection:
+        settings = Settings(data_dir=tmp_path_factory.mktemp("warehouse"))
+        write_lake(settings, events)
+        run_dbt(
+            ["build", "--select", select, "--exclude-resource-type", "unit_test"],
+            settings,
+            {**VARIABLES, **(variables or {})},
+        )
+        opened.append(duckdb.connect(str(settings.warehouse)))
+        return opened[-1]
+
+    yield build
+    for connection in opened:
+        connection.close()
+
+
+def write_lake(settings: Settings, events: pd.DataFrame) -> None:
+    """Put events into a lake of one load, with ids and a source where the frame has none."""
+    settings.lake.mkdir(parents=True, exist_ok=True)
+    frame = events.copy()
+    frame["dump_row"] = range(1, len(frame) + 1)
+    defaults = {"source": "test", "load_id": "load", "dump_file": "dump"}
+    for column, value in defaults.items():
+        if column not in frame:
+            frame[column] = value
+    if "event_id" not in frame:
+        frame["event_id"] = [f"e{row:09d}" for row in frame["dump_row"]]
+    columns = ", ".join(
+        f"cast({name if name in frame else 'null'} as {type_}) as {name}" for name, type_ in EVENT_COLUMNS.items()
+    )
+    path: Path = settings.lake / "events.parquet"
+    with connect(settings) as connection:
+        connection.register("frame", frame)
+        connection.execute(f"copy (select {columns} from frame) to '{path}' (format parquet)")
+        connection.execute(
+            "create or replace table ops.loads as "
+            "select 'load' as load_id, 1 as load_seq, cast(null as bigint) as retired_seq, 'events.parquet' as parquet_file"
+        )
