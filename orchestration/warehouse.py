@@ -39,7 +39,14 @@ OPS_TABLES = (
 
 
 class DbtFailed(Exception):  # noqa: N818 - reads as what happened
-    """A dbt command failed; the message names each failed node and its reason."""
+    """A dbt command failed; the message names each failed node and its reason.
+
+    ``results`` holds what dbt did get done, one result a node.
+    """
+
+    def __init__(self, message: str, results: list[Any]) -> None:
+        super().__init__(message)
+        self.results = results
 
 
 @contextmanager
@@ -103,7 +110,7 @@ def run_dbt(
     finally:
         DuckDBConnectionManager.close_all_connections()
     if not result.success:
-        raise DbtFailed(_explanation(result))
+        raise DbtFailed(_explanation(result), list(getattr(result.result, "results", [])))
     return result.result
 
 
@@ -111,4 +118,4 @@ def _explanation(result: Any) -> str:
     if result.exception is not None:
         return str(result.exception)
     failed = [node for node in result.result if node.status in ("error", "fail", "runtime error")]
-    return "\n".join(f"{node.node.name}: {node.message}" for node in failed)
+    return "\n".join(f"{node.node.name}: {(node.message or '').strip()}" for node in failed)

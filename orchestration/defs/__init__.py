@@ -1,0 +1,1 @@
+"""Dagster definitions: each asset reads, calls one pure function, writes and reports metadata."""

@@ -1,0 +1,132 @@
+"""dbt models as assets, their tests as checks."""
+
+import base64
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import duckdb
+from dagster import (
+    AssetCheckResult,
+    AssetCheckSeverity,
+    AssetExecutionContext,
+    AssetKey,
+    Failure,
+    MaterializeResult,
+    MetadataValue,
+    TableColumn,
+    TableSchema,
+)
+from dagster_dbt import DagsterDbtTranslator, dbt_assets
+from dagster_dbt.asset_utils import get_asset_check_key_for_test
+
+from orchestration import pictures
+from orchestration.house import open_house
+from orchestration.manifest import load_manifest
+from orchestration.warehouse import DbtFailed, connect, run_dbt
+
+HOUSE = open_house()
+MANIFEST = load_manifest(HOUSE)
+
+PICTURES: dict[str, Callable[[duckdb.DuckDBPyConnection], bytes | None]] = {
+    "funnel_steps": pictures.funnel_bars,
+    "cohort_retention": pictures.retention_heat_map,
+}
+
+
+class LayerTranslator(DagsterDbtTranslator):
+    """Names an asset as SQL does, schema and table, and groups it by its layer."""
+
+    def get_asset_key(self, dbt_resource_props: Mapping[str, Any]) -> AssetKey:
+        """Schema and table name."""
+        return AssetKey([dbt_resource_props["schema"], dbt_resource_props["name"]])
+
+    def get_group_name(self, dbt_resource_props: Mapping[str, Any]) -> str:
+        """The layer: the folder under ``models/``."""
+        layer: str = dbt_resource_props["fqn"][1]
+        return layer
+
+    def get_description(self, dbt_resource_props: Mapping[str, Any]) -> str:
+        """The description in the model's YAML, without its SQL."""
+        description: str = dbt_resource_props["description"]
+        return description
+
+
+TRANSLATOR = LayerTranslator()
+
+
+@dbt_assets(
+    manifest=MANIFEST,
+    name="dbt_models",
+    dagster_dbt_translator=TRANSLATOR,
+    exclude="resource_type:unit_test",
+)
+def dbt_models(context: AssetExecutionContext) -> Iterator[MaterializeResult[Any] | AssetCheckResult]:
+    """Build the selected models in dependency order and test each as it is built."""
+    nodes = MANIFEST["nodes"]
+    models = {
+        TRANSLATOR.get_asset_key(node): node
+        for node in nodes.values()
+        if node["resource_type"] == "model" and TRANSLATOR.get_asset_key(node) in context.selected_asset_keys
+    }
+    names = [node["name"] for node in models.values()]
+    context.log.info(f"dbt: building {len(names)} models")
+    failure = None
+    results: list[Any] = []
+    try:
+        results = run_dbt(
+            [
+                *("build", "--select", *names),
+                *("--indirect-selection", "buildable", "--exclude-resource-type", "unit_test"),
+            ],
+            HOUSE.settings,
+            HOUSE.declarations.dbt_vars(),
+        ).results
+    except DbtFailed as error:
+        results, failure = error.results, error
+    with connect(HOUSE.settings) as connection:
+        for result in results:
+            node = nodes[result.node.unique_id]
+            if node["resource_type"] == "model" and result.status == "success":
+                rows = connection.execute(f"select count(*) from {node['relation_name']}").fetchall()[0][0]
+                context.log.info(f"{node['schema']}.{node['name']}: {rows:,} rows in {result.execution_time:.1f} s")
+                yield MaterializeResult(
+                    asset_key=TRANSLATOR.get_asset_key(node),
+                    metadata={
+                        "dagster/row_count": rows,
+                        "dagster/column_schema": _column_schema(connection, node),
+                        "seconds": result.execution_time,
+                        **_picture(connection, node["name"]),
+                    },
+                )
+    for result in results:
+        if result.node.resource_type != "test" or result.status == "skipped":
+            continue
+        key = get_asset_check_key_for_test(MANIFEST, TRANSLATOR, result.node.unique_id, None)
+        if key is not None and key in context.selected_asset_check_keys:
+            yield AssetCheckResult(
+                asset_key=key.asset_key,
+                check_name=key.name,
+                passed=result.status == "pass",
+                severity=AssetCheckSeverity.WARN if result.status == "warn" else AssetCheckSeverity.ERROR,
+                description=None if result.status == "pass" else result.message,
+                metadata={"failing_rows": result.failures or 0},
+            )
+    if failure is not None:
+        raise Failure(f"dbt could not build or a test failed; the published marts stay as they are.\n{failure}")
+
+
+def _column_schema(connection: duckdb.DuckDBPyConnection, node: Mapping[str, Any]) -> TableSchema:
+    described = node["columns"]
+    return TableSchema(
+        columns=[
+            TableColumn(name, kind.lower(), described[name]["description"] if name in described else None)
+            for name, kind, *_ in connection.execute(f"describe {node['relation_name']}").fetchall()
+        ]
+    )
+
+
+def _picture(connection: duckdb.DuckDBPyConnection, model: str) -> dict[str, MetadataValue[Any]]:
+    png = PICTURES[model](connection) if model in PICTURES else None
+    if png is None:
+        return {}
+    return {"picture": MetadataValue.md(f"![{model}](data:image/png;base64,{base64.b64encode(png).decode()})")}

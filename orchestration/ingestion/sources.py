@@ -1,0 +1,214 @@
+"""What an analyst declares about one kind of dump: where it lies, how it reads, what its columns mean."""
+
+import hashlib
+import json
+from importlib import resources
+from pathlib import PurePosixPath
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+
+CANONICAL_TEXT = (
+    "event_id",
+    "event_name",
+    "user_id",
+    "anonymous_id",
+    "source_session_id",
+    "page",
+    "referrer",
+    "utm_source",
+    "utm_medium",
+    "utm_campaign",
+    "platform",
+    "device",
+    "country",
+    "item_id",
+    "currency",
+)
+CANONICAL_TIMES = ("event_ts", "received_ts")
+CANONICAL_AMOUNTS = ("quantity", "revenue")
+MAPPABLE_COLUMNS = (*CANONICAL_TEXT, *CANONICAL_TIMES, *CANONICAL_AMOUNTS, "properties")
+
+LAKE_COLUMNS = {
+    "event_id": "varchar",
+    "event_name": "varchar",
+    "event_ts": "timestamp",
+    "received_ts": "timestamp",
+    "user_id": "varchar",
+    "anonymous_id": "varchar",
+    "source_session_id": "varchar",
+    "page": "varchar",
+    "referrer": "varchar",
+    "utm_source": "varchar",
+    "utm_medium": "varchar",
+    "utm_campaign": "varchar",
+    "platform": "varchar",
+    "device": "varchar",
+    "country": "varchar",
+    "item_id": "varchar",
+    "quantity": "decimal(18,4)",
+    "revenue": "decimal(18,4)",
+    "currency": "varchar",
+    "properties": "varchar",
+    "source": "varchar",
+    "dump_file": "varchar",
+    "dump_row": "bigint",
+    "load_id": "varchar",
+}
+
+Format = Literal["csv", "jsonl", "json", "parquet", "text"]
+
+FORMAT_BY_SUFFIX: dict[str, Format] = {
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".tab": "csv",
+    ".psv": "csv",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".json": "json",
+    ".parquet": "parquet",
+    ".pq": "parquet",
+    ".log": "text",
+}
+COMPRESSION_SUFFIXES = frozenset({".gz", ".bz2", ".zst", ".xz"})
+
+# Raise this when the lake's content for the same dump would change, so that every file is read again.
+READER_VERSION = 1
+
+
+def _sql(value: object) -> object:
+    """Take a bare YAML number for the SQL constant it spells."""
+    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
+SqlExpression = Annotated[str, BeforeValidator(_sql), Field(min_length=1)]
+
+
+class CsvOptions(BaseModel):
+    """How a delimited file is written; what is left out is detected from the file itself."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    delimiter: str | None = Field(default=None, min_length=1, max_length=4, description="for example ';' or '\\t'")
+    quote: str = Field(default='"', max_length=1, description="quoting character; '' when nothing is quoted")
+    escape: str | None = Field(default=None, max_length=1, description="default: the quote, doubled")
+    header: bool | None = Field(default=None, description="whether the first record holds the names")
+    columns: tuple[str, ...] | None = Field(default=None, description="column names of a file without header")
+    skip: int = Field(default=0, ge=0, description="lines before the header")
+    null_values: tuple[str, ...] = Field(default=(), description="texts that mean 'no value', such as NA")
+
+    @field_validator("delimiter")
+    @classmethod
+    def _named_delimiters(cls, value: str | None) -> str | None:
+        return {"\\t": "\t", "tab": "\t"}.get(value, value) if value else value
+
+
+class Source(BaseModel):
+    """One kind of dump: every file that `path` matches is read and mapped the same way.
+
+    Each entry of `columns` is a SQL expression over the dump's own columns, named by the canonical column
+    it fills. A canonical column left out is taken from the dump's column of the same name, if it has one.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$")
+    path: tuple[str, ...] = Field(min_length=1)
+    preset: str | None = None
+    format: Format | None = None
+    timezone: str = "UTC"
+    encoding: str = "utf-8"
+    csv: CsvOptions = CsvOptions()
+    pattern: str | None = Field(default=None, description="text format: a regular expression with named groups")
+    where: SqlExpression | None = None
+    columns: dict[str, SqlExpression] = Field(default_factory=dict)
+    optional_columns: frozenset[str] = Field(
+        default=frozenset(), description="columns whose expression a preset gave: what they read may be missing"
+    )
+    removed_files: Literal["keep", "withdraw"] = "keep"
+    max_rejected_share: float | None = Field(default=None, ge=0, le=1)
+    placeholder_ids: tuple[str, ...] = ()
+
+    @field_validator("path", mode="before")
+    @classmethod
+    def _one_or_more(cls, value: object) -> object:
+        return (value,) if isinstance(value, str) else value
+
+    @field_validator("timezone")
+    @classmethod
+    def _known_timezone(cls, value: str) -> str:
+        return known_timezone(value)
+
+    def format_of(self, file: str) -> Format:
+        """The format of one file: as declared, else by its suffix.
+
+        Raises:
+            ValueError: The suffix says nothing and no format is declared.
+        """
+        if self.format:
+            return self.format
+        suffixes = [s.lower() for s in PurePosixPath(file).suffixes]
+        while suffixes and suffixes[-1] in COMPRESSION_SUFFIXES:
+            suffixes.pop()
+        if suffixes and suffixes[-1] in FORMAT_BY_SUFFIX:
+            return FORMAT_BY_SUFFIX[suffixes[-1]]
+        raise ValueError(
+            f"source {self.name}: cannot tell the format of {file} by its name; declare `format:` "
+            f"(csv, jsonl, json, parquet or text)"
+        )
+
+    def fingerprint(self) -> str:
+        """A hash of everything that decides what rows a file of this source becomes."""
+        said = self.model_dump(mode="json", exclude={"path", "preset", "removed_files", "max_rejected_share"})
+        said["optional_columns"] = sorted(said["optional_columns"])
+        text = json.dumps([READER_VERSION, said], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def known_timezone(value: str) -> str:
+    """Check an IANA time zone name.
+
+    Raises:
+        ValueError: No such zone; the message offers the nearest ones.
+    """
+    import difflib
+    from zoneinfo import available_timezones
+
+    zones = available_timezones()
+    if value in zones:
+        return value
+    near = difflib.get_close_matches(value, zones, n=3, cutoff=0.5)
+    hint = f"; did you mean {' or '.join(near)}?" if near else ""
+    raise ValueError(f"{value!r} is not an IANA time zone such as Europe/London{hint}")
+
+
+def preset_names() -> list[str]:
+    """The known dump formats, by name."""
+    return sorted(p.name[:-4] for p in _presets().iterdir() if p.name.endswith(".yml"))
+
+
+def preset(name: str) -> dict[str, Any]:
+    """A preset's defaults, as the `sources:` entry they stand for."""
+    loaded = yaml.safe_load((_presets() / f"{name}.yml").read_text(encoding="utf-8"))
+    return dict(loaded)
+
+
+def with_preset(declared: dict[str, Any]) -> dict[str, Any]:
+    """Lay a source's own declaration over its preset's defaults."""
+    name = declared.get("preset")
+    if not isinstance(name, str):
+        return declared
+    base = preset(name)
+    own_columns = declared.get("columns") or {}
+    merged = {**base, **declared}
+    if "csv" in base and isinstance(declared.get("csv"), dict):
+        merged["csv"] = {**base["csv"], **declared["csv"]}
+    if isinstance(own_columns, dict):
+        merged["columns"] = {**base.get("columns", {}), **own_columns}
+        merged["optional_columns"] = sorted(set(base.get("columns", {})) - set(own_columns))
+    return merged
+
+
+def _presets() -> Any:  # noqa: ANN401 - importlib's Traversable has no stable public name in 3.11
+    return resources.files("orchestration.ingestion") / "presets"

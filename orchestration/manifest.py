@@ -1,0 +1,40 @@
+"""dbt's manifest for one data directory, parsed again only when the project or the declarations change."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from orchestration.house import House
+from orchestration.settings import DBT_PROJECT_DIR
+from orchestration.warehouse import run_dbt
+
+SOURCE_SUFFIXES = {".sql", ".yml", ".md"}
+
+
+def load_manifest(house: House) -> dict[str, Any]:
+    """Give the manifest as dbt writes it, from the last parse where nothing it depends on has changed.
+
+    Raises:
+        DbtFailed: The project does not parse.
+    """
+    target = house.settings.root / "warehouse" / "dbt"
+    manifest, mark = target / "manifest.json", target / "manifest.fingerprint"
+    fingerprint = _fingerprint(house)
+    if not (manifest.exists() and mark.exists() and mark.read_text() == fingerprint):
+        run_dbt(["parse"], house.settings, house.declarations.dbt_vars())
+        mark.write_text(fingerprint)
+    parsed: dict[str, Any] = json.loads(manifest.read_text())
+    return parsed
+
+
+def _fingerprint(house: House) -> str:
+    digest = hashlib.sha256(json.dumps(house.declarations.dbt_vars(), sort_keys=True).encode())
+    for path in sorted(_project_files()):
+        digest.update(str(path.relative_to(DBT_PROJECT_DIR)).encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def _project_files() -> list[Path]:
+    return [path for path in DBT_PROJECT_DIR.rglob("*") if path.suffix in SOURCE_SUFFIXES]

@@ -1,0 +1,146 @@
+"""Publication: an audited warehouse becomes the file people query, in one atomic swap."""
+
+import contextlib
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import duckdb
+
+from orchestration.settings import Settings
+
+PUBLISHED_SCHEMAS = ("marts", "ops")
+
+
+class PublicationBlocked(Exception):  # noqa: N818 - reads as what happened
+    """A gate did not pass; the last published file stays as it is."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Publication:
+    """One published night."""
+
+    publication_id: str
+    path: Path
+    tables: dict[str, int]
+    size_bytes: int
+
+
+def publish(
+    connection: duckdb.DuckDBPyConnection, settings: Settings, *, run_id: str, checks_passed: int, warnings: int
+) -> Publication:
+    """Copy the marts and the warehouse's own records into a new file and swap it in.
+
+    A reader that has the old file open keeps its consistent view; a new one sees the new night. The same tables
+    are written as Parquet, table by table, under ``published/parquet/<table>/``.
+
+    Args:
+        connection: The open warehouse; a row is added to its ``ops.publications``.
+        settings: Where to publish.
+        run_id: The run that publishes.
+        checks_passed: How many checks the night has passed.
+        warnings: How many more gave a warning.
+    """
+    settings.published.mkdir(parents=True, exist_ok=True)
+    for left_by_a_killed_run in settings.published.glob(".marts-*"):
+        left_by_a_killed_run.unlink()
+    now = datetime.now(UTC).replace(tzinfo=None)
+    publication_id = hashlib.md5(f"{run_id} {now.isoformat()}".encode(), usedforsecurity=False).hexdigest()
+    connection.execute(
+        """
+        insert into ops.publications
+        select
+            ?, ?, ?, count(*), max(load_seq), min(first_event_ts), max(last_event_ts), ?, ?
+        from ops.loads where retired_seq is null
+        """,
+        [publication_id, now, run_id, checks_passed, warnings],
+    )
+    new = settings.published / f".marts-{publication_id}.duckdb"
+    try:
+        tables = _copy(connection, new)
+        _sync(new)
+        os.replace(new, settings.published / "marts.duckdb")
+    except BaseException:
+        connection.execute("delete from ops.publications where publication_id = ?", [publication_id])
+        new.unlink(missing_ok=True)
+        raise
+    finally:
+        Path(f"{new}.wal").unlink(missing_ok=True)
+    _sync(settings.published)
+    _export_parquet(connection, settings.published / "parquet", publication_id)
+    return Publication(
+        publication_id=publication_id,
+        path=settings.published / "marts.duckdb",
+        tables=tables,
+        size_bytes=(settings.published / "marts.duckdb").stat().st_size,
+    )
+
+
+def _tables(connection: duckdb.DuckDBPyConnection) -> list[tuple[str, str, str]]:
+    """(schema, table, comment) of all that is published."""
+    return connection.execute(
+        """
+        select schema_name, table_name, comment from duckdb_tables()
+        where database_name = current_database() and schema_name in ('marts', 'ops')
+        union all
+        select schema_name, view_name, comment from duckdb_views()
+        where database_name = current_database() and schema_name in ('marts', 'ops') and not internal
+        order by all
+        """
+    ).fetchall()
+
+
+def _copy(connection: duckdb.DuckDBPyConnection, target: Path) -> dict[str, int]:
+    rows: dict[str, int] = {}
+    with _attached(connection, target):
+        for schema in PUBLISHED_SCHEMAS:
+            connection.execute(f"create schema published.{schema}")
+        for schema, table, comment in _tables(connection):
+            name = f'published.{schema}."{table}"'
+            connection.execute(f'create table {name} as select * from {schema}."{table}"')
+            if comment:
+                connection.execute(f"comment on table {name} is '{comment.replace(chr(39), chr(39) * 2)}'")
+            (count,) = connection.execute(f"select count(*) from {name}").fetchall()[0]
+            rows[f"{schema}.{table}"] = count
+        connection.execute("checkpoint published")
+    return rows
+
+
+@contextlib.contextmanager
+def _attached(connection: duckdb.DuckDBPyConnection, path: Path) -> Iterator[None]:
+    connection.execute(f"attach '{path}' as published")
+    try:
+        yield
+    finally:
+        connection.execute("detach published")
+
+
+def _export_parquet(connection: duckdb.DuckDBPyConnection, root: Path, publication_id: str) -> None:
+    """Write each mart beside its last export and swap the folder."""
+    root.mkdir(parents=True, exist_ok=True)
+    for schema, table, _ in _tables(connection):
+        if schema != "marts":
+            continue
+        folder, new, old = root / table, root / f".{table}-{publication_id}", root / f".{table}-old"
+        shutil.rmtree(old, ignore_errors=True)
+        new.mkdir()
+        connection.execute(
+            f"copy (select * from marts.\"{table}\") to '{new / (table + '.parquet')}' "
+            "(format parquet, compression zstd)"
+        )
+        if folder.exists():
+            os.replace(folder, old)
+        os.replace(new, folder)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
