@@ -4,20 +4,17 @@ import contextlib
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
 
+from orchestration.gates import Gate, require_passed
 from orchestration.settings import Settings
 
 PUBLISHED_SCHEMAS = ("marts", "ops")
-
-
-class PublicationBlocked(Exception):  # noqa: N818 - reads as what happened
-    """A gate did not pass; the last published file stays as it is."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +28,7 @@ class Publication:
 
 
 def publish(
-    connection: duckdb.DuckDBPyConnection, settings: Settings, *, run_id: str, checks_passed: int, warnings: int
+    connection: duckdb.DuckDBPyConnection, settings: Settings, *, run_id: str, gates: Sequence[Gate]
 ) -> Publication:
     """Copy the marts and the warehouse's own records into a new file and swap it in.
 
@@ -42,9 +39,12 @@ def publish(
         connection: The open warehouse; a row is added to its ``ops.publications``.
         settings: Where to publish.
         run_id: The run that publishes.
-        checks_passed: How many checks the night has passed.
-        warnings: How many more gave a warning.
+        gates: Every check of the night, as it last ran.
+
+    Raises:
+        PublicationBlocked: A gate that must pass did not; nothing was touched.
     """
+    require_passed(gates)
     settings.published.mkdir(parents=True, exist_ok=True)
     for left_by_a_killed_run in settings.published.glob(".marts-*"):
         left_by_a_killed_run.unlink()
@@ -54,10 +54,16 @@ def publish(
         """
         insert into ops.publications
         select
-            ?, ?, ?, count(*), max(load_seq), min(first_event_ts), max(last_event_ts), ?, ?
+            ?, ?, ?, list(load_id order by load_seq), min(first_event_ts), max(last_event_ts), ?, ?
         from ops.loads where retired_seq is null
         """,
-        [publication_id, now, run_id, checks_passed, warnings],
+        [
+            publication_id,
+            now,
+            run_id,
+            [f"{gate.asset}: {gate.name}" for gate in gates if gate.passed],
+            [f"{gate.asset}: {gate.name}" for gate in gates if not gate.passed],
+        ],
     )
     new = settings.published / f".marts-{publication_id}.duckdb"
     try:

@@ -25,14 +25,15 @@ OPS_TABLES = (
     """,
     """
     create table if not exists ops.model_versions (
-        model varchar, version varchar, trained_at timestamp, verdict varchar, metrics varchar,
-        features varchar, params varchar, n_train bigint, n_test bigint, data_fingerprint varchar, path varchar
+        model varchar, version varchar, trained_at timestamp, estimator varchar, verdict varchar,
+        explanation varchar, metrics varchar, features varchar, params varchar, n_train bigint, n_test bigint,
+        data_fingerprint varchar, path varchar
     )
     """,
     """
     create table if not exists ops.publications (
-        publication_id varchar, published_at timestamp, run_id varchar, loads bigint, last_load_seq bigint,
-        first_event_ts timestamp, last_event_ts timestamp, checks_passed bigint, warnings bigint
+        publication_id varchar, published_at timestamp, run_id varchar, loads varchar[],
+        first_event_ts timestamp, last_event_ts timestamp, checks_passed varchar[], checks_failed varchar[]
     )
     """,
 )

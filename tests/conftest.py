@@ -48,8 +48,7 @@ VARIABLES: dict[str, Any] = {
     "funnels": [],
     "cohorts": {"anchor": "first_seen", "grains": ["day", "week", "month"]},
     "churn": {"horizon_days": 30, "active_within_days": 90},
-    "conversion": {"event": "purchase", "horizon_days": 7},
-    "rfm": {"lookback_days": None},
+    "conversion": {"event": "purchase", "horizon_days": 7, "active_within_days": 90},
 }
 
 

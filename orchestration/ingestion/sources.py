@@ -1,13 +1,16 @@
 """What an analyst declares about one kind of dump: where it lies, how it reads, what its columns mean."""
 
+import codecs
+import difflib
 import hashlib
 import json
 from importlib import resources
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal
+from zoneinfo import available_timezones
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
 CANONICAL_TEXT = (
     "event_id",
@@ -82,7 +85,16 @@ def _sql(value: object) -> object:
     return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
 
 
+def _mappable(column: str) -> str:
+    if column not in MAPPABLE_COLUMNS:
+        near = difflib.get_close_matches(column, MAPPABLE_COLUMNS, n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]}? " if near else ""
+        raise ValueError(f"{column!r} is no canonical column; {hint}known: {', '.join(MAPPABLE_COLUMNS)}")
+    return column
+
+
 SqlExpression = Annotated[str, BeforeValidator(_sql), Field(min_length=1)]
+CanonicalColumn = Annotated[str, AfterValidator(_mappable)]
 
 
 class CsvOptions(BaseModel):
@@ -90,7 +102,9 @@ class CsvOptions(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    delimiter: str | None = Field(default=None, min_length=1, max_length=4, description="for example ';' or '\\t'")
+    delimiter: str | None = Field(
+        default=None, min_length=1, max_length=4, description="for example ';' or '\\t'"
+    )
     quote: str = Field(default='"', max_length=1, description="quoting character; '' when nothing is quoted")
     escape: str | None = Field(default=None, max_length=1, description="default: the quote, doubled")
     header: bool | None = Field(default=None, description="whether the first record holds the names")
@@ -120,11 +134,14 @@ class Source(BaseModel):
     timezone: str = "UTC"
     encoding: str = "utf-8"
     csv: CsvOptions = CsvOptions()
-    pattern: str | None = Field(default=None, description="text format: a regular expression with named groups")
+    pattern: str | None = Field(
+        default=None, description="text format: a regular expression with named groups"
+    )
     where: SqlExpression | None = None
-    columns: dict[str, SqlExpression] = Field(default_factory=dict)
+    columns: dict[CanonicalColumn, SqlExpression] = Field(default_factory=dict)
     optional_columns: frozenset[str] = Field(
-        default=frozenset(), description="columns whose expression a preset gave: what they read may be missing"
+        default=frozenset(),
+        description="columns whose expression a preset gave: what they read may be missing",
     )
     removed_files: Literal["keep", "withdraw"] = "keep"
     max_rejected_share: float | None = Field(default=None, ge=0, le=1)
@@ -134,6 +151,24 @@ class Source(BaseModel):
     @classmethod
     def _one_or_more(cls, value: object) -> object:
         return (value,) if isinstance(value, str) else value
+
+    @field_validator("preset")
+    @classmethod
+    def _known_preset(cls, value: str | None) -> str | None:
+        names = preset_names()
+        if value is not None and value not in names:
+            near = difflib.get_close_matches(value, names, n=1, cutoff=0.5)
+            hint = f"did you mean {near[0]}? " if near else ""
+            raise ValueError(f"there is no preset {value!r}; {hint}known: {', '.join(names)}")
+        return value
+
+    @field_validator("encoding")
+    @classmethod
+    def _known_encoding(cls, value: str) -> str:
+        try:
+            return codecs.lookup(value).name
+        except LookupError:
+            raise ValueError(f"{value!r} is not a text encoding such as utf-8, latin-1 or utf-16") from None
 
     @field_validator("timezone")
     @classmethod
@@ -172,9 +207,6 @@ def known_timezone(value: str) -> str:
     Raises:
         ValueError: No such zone; the message offers the nearest ones.
     """
-    import difflib
-    from zoneinfo import available_timezones
-
     zones = available_timezones()
     if value in zones:
         return value
@@ -210,5 +242,5 @@ def with_preset(declared: dict[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _presets() -> Any:  # noqa: ANN401 - importlib's Traversable has no stable public name in 3.11
+def _presets() -> Any:
     return resources.files("orchestration.ingestion") / "presets"

@@ -28,7 +28,7 @@
 {%- endmacro %}
 
 {% macro default__seconds_between(earlier, later) -%}
-    (epoch_us({{ later }}) - epoch_us({{ earlier }})) / 1000000.0
+    (epoch_us({{ later }}) - epoch_us({{ earlier }})) / cast(1000000 as double)
 {%- endmacro %}
 
 

@@ -6,7 +6,7 @@
 
 {% macro default__lake_events() -%}
     {%- set live_files = [] -%}
-    {%- if execute -%}
+    {%- if execute and load_relation(source('ops', 'loads')) -%}
         {%- set query -%}
             select parquet_file from {{ source('ops', 'loads') }}
             where retired_seq is null and parquet_file is not null

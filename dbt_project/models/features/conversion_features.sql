@@ -2,7 +2,7 @@
 
 with snapshots as (
     select * from {{ ref('user_snapshots') }}
-    where recency_days <= {{ var('churn')['active_within_days'] }}
+    where recency_days <= {{ var('conversion')['active_within_days'] }}
 ),
 
 cutoffs as (

@@ -20,8 +20,8 @@ known as (
     from cutoffs
     inner join days
         on
-            days.known_from < cutoffs.as_of
-            and (days.known_until is null or days.known_until >= cutoffs.as_of)
+            cutoffs.as_of > days.known_from
+            and (days.known_until is null or cutoffs.as_of <= days.known_until)
 ),
 
 measured as (

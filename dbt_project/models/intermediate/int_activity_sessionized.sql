@@ -14,7 +14,7 @@ starts as (
         case
             when previous_event_ts is null then 1
             when
-                first_event_ts > {{ add_seconds('previous_event_ts', var('sessions')['timeout_minutes'] * 60) }}
+                first_event_ts > {{ add_seconds('previous_event_ts', session_timeout_seconds()) }}
                 then 1
             else 0
         end as is_session_start

@@ -19,7 +19,7 @@ ranked as (
         *,
         row_number() over (
             partition by funnel, user_key, entered_at
-            order by steps_completed desc, last_step_at
+            order by steps_completed desc, last_step_at asc
         ) as attempt_rank
     from attempts
 ),

@@ -28,7 +28,7 @@ ranked as (
         *,
         row_number() over (
             partition by funnel, entry_grain, entry_period, user_key
-            order by steps_completed desc, entered_at, last_step_at
+            order by steps_completed desc, entered_at asc, last_step_at asc
         ) as entry_rank
     from periods
 ),

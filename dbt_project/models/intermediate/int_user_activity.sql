@@ -7,7 +7,7 @@ with events as (
     select
         *,
         cast({{ local_timestamp('event_ts') }} as date) as activity_date,
-        {{ clock_slice('event_ts', var('sessions')['timeout_minutes'] * 60) }} as slice
+        {{ clock_slice('event_ts', session_timeout_seconds()) }} as slice
     from {{ ref('int_events_identified') }}
 ),
 

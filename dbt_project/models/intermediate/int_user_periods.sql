@@ -1,10 +1,12 @@
 with days as (
     select
-        *,
-        min(activity_date)
-            {% if var('cohorts')['anchor'] == 'first_key_event' %}filter (where key_events > 0){% endif %}
-            over (partition by user_key) as anchor_date
-    from {{ ref('user_days') }}
+        days.user_key,
+        days.activity_date,
+        days.revenue,
+        anchors.anchor_date
+    from {{ ref('user_days') }} as days
+    inner join {{ ref('int_user_anchors') }} as anchors on days.user_key = anchors.user_key
+    where days.activity_date >= anchors.anchor_date
 ),
 
 periods as (
@@ -29,7 +31,6 @@ user_periods as (
             activity.grain = cohort.grain
             and days.anchor_date >= cohort.period_start
             and days.anchor_date < cohort.next_period_start
-    where days.activity_date >= days.anchor_date
     group by activity.grain, days.user_key, cohort.period_start, activity.period_index - cohort.period_index
 )
 

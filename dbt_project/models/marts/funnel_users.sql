@@ -3,7 +3,7 @@ with entries as (
         *,
         row_number() over (
             partition by funnel, user_key
-            order by steps_completed desc, entered_at, last_step_at
+            order by steps_completed desc, entered_at asc, last_step_at asc
         ) as entry_rank
     from {{ ref('int_funnel_entries') }}
 ),

@@ -3,7 +3,10 @@ with as_of_dates as (
 ),
 
 purchases as (
-    select * from {{ ref('user_days') }}
+    select
+        *,
+        case when key_events > 0 then activity_date end as key_event_date
+    from {{ ref('user_days') }}
     where key_events > 0 or revenue != 0
 ),
 
@@ -11,15 +14,14 @@ measured as (
     select
         as_of_dates.as_of_date,
         purchases.user_key,
-        min({{ days_between('purchases.activity_date', 'as_of_dates.as_of_date') }})
-            filter (where purchases.key_events > 0) as recency_days,
+        {{ days_between('max(purchases.key_event_date)', 'as_of_dates.as_of_date') }} as recency_days,
         cast(sum(purchases.key_events) as bigint) as frequency,
         cast(sum(purchases.revenue) as decimal(18, 4)) as monetary
     from as_of_dates
     inner join purchases
         on
-            purchases.activity_date <= as_of_dates.as_of_date
-            and purchases.activity_date > as_of_dates.looks_back_to
+            as_of_dates.as_of_date >= purchases.activity_date
+            and as_of_dates.looks_back_to < purchases.activity_date
     group by as_of_dates.as_of_date, purchases.user_key
     having sum(purchases.key_events) > 0
 ),

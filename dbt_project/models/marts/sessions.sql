@@ -10,7 +10,7 @@ sessions as (
         min(user_key) as user_key,
         min(first_event_ts) as started_at,
         max(last_event_ts) as ended_at,
-        cast({{ seconds_between('min(first_event_ts)', 'max(last_event_ts)') }} as double) as duration_seconds,
+        {{ seconds_between('min(first_event_ts)', 'max(last_event_ts)') }} as duration_seconds,
         cast(sum(events) as bigint) as events,
         cast(sum(page_views) as bigint) as page_views,
         cast(sum(key_events) as bigint) as key_events,

@@ -9,4 +9,4 @@ with neighbours as (
 )
 
 select * from neighbours
-where started_at <= {{ add_seconds('previous_ended_at', var('sessions')['timeout_minutes'] * 60) }}
+where started_at <= {{ add_seconds('previous_ended_at', session_timeout_seconds()) }}

@@ -1,0 +1,51 @@
+# The commands a newcomer needs. Every one creates the environment first, if requirements.lock has changed.
+
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+export DAGSTER_DISABLE_TELEMETRY := yes
+export DBT_SEND_ANONYMOUS_USAGE_STATS := false
+export PYTHONPATH := $(CURDIR)
+
+.PHONY: help run ui sql test check verify lock clean
+
+help: ## This list.
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+
+run: $(STAMP) ## One night: dumps to published marts, and a report. AVILA_DATA_DIR names another warehouse.
+	@$(BIN)/python -m orchestration.nightly
+
+ui: $(STAMP) ## The Dagster UI on http://localhost:3000: lineage, runs, checks, and the nightly schedule.
+	@$(BIN)/python -m orchestration.ui
+
+sql: $(STAMP) ## A SQL prompt on the published marts.
+	@$(BIN)/python -m orchestration.prompt
+
+test: $(STAMP) ## All tests.
+	@$(BIN)/python -m pytest -m "not slow"
+
+verify: $(STAMP) ## The longer proofs.
+	@$(BIN)/python -m pytest -m slow
+
+check: $(STAMP) ## Lint and types.
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@AVILA_WAREHOUSE=:memory: $(BIN)/sqlfluff lint --disable-progress-bar dbt_project/models dbt_project/tests
+	@$(BIN)/mypy
+
+lock: ## Resolve requirements.lock again from pyproject.toml.
+	@$(BIN)/uv lock --upgrade
+	@$(BIN)/uv export --quiet --all-groups --format requirements-txt --no-emit-project --no-header -o requirements.lock
+
+clean: ## Forget everything built in the default data directory; avila.yml and the dumps stay.
+	rm -rf data/lake data/warehouse data/models data/published
+
+# uv installs the lock in seconds; it is itself installed from the lock, by its hashes.
+$(STAMP): requirements.lock
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@awk '/^uv==/ {uv = 1} uv && /^[^ ]/ && !/^uv==/ {exit} uv && !/^ *#/' requirements.lock > $(VENV)/uv.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r $(VENV)/uv.lock
+	@$(BIN)/uv pip sync --quiet --require-hashes --python $(BIN)/python requirements.lock
+	@touch $@

@@ -1,0 +1,1 @@
+"""Churn and conversion models; knows nothing of Dagster or dbt."""

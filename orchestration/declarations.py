@@ -1,0 +1,300 @@
+"""`avila.yml`, read whole into frozen models: the one file that says what to analyse."""
+
+import difflib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import ErrorDetails
+
+from orchestration.ingestion.sources import (
+    CsvOptions,
+    Source,
+    known_timezone,
+    preset_names,
+    with_preset,
+)
+
+PLACEHOLDER_IDS = (
+    "",
+    "null",
+    "undefined",
+    "none",
+    "nan",
+    "00000000-0000-0000-0000-000000000000",
+)
+
+
+class DeclarationError(Exception):
+    """A mistake in `avila.yml`; the message names the file, the line, the key and what was expected."""
+
+
+class _Declared(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Sessions(_Declared):
+    """When a visit ends: after a gap longer than this."""
+
+    timeout_minutes: float = Field(default=30, gt=0, le=24 * 60)
+
+
+class Step(_Declared):
+    """One step of a funnel: an event by name, a condition, or both."""
+
+    name: str = Field(default="", min_length=0)
+    event: str | None = None
+    where: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named(cls, value: object) -> object:
+        if isinstance(value, str):
+            return {"name": value, "event": value}
+        if isinstance(value, dict) and "name" not in value:
+            return {**value, "name": value.get("event") or value.get("where") or ""}
+        return value
+
+    @model_validator(mode="after")
+    def _matches_something(self) -> "Step":
+        if not self.event and not self.where:
+            raise ValueError("a step needs `event:` (an event's name), `where:` (a condition), or both")
+        return self
+
+
+class Funnel(_Declared):
+    """Steps in order, all within one window."""
+
+    window_hours: float = Field(default=168, gt=0)
+    order: Literal["ordered", "strict", "unordered"] = "ordered"
+    steps: tuple[Step, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _steps_by_name(self) -> "Funnel":
+        names = [step.name for step in self.steps]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"two steps are called {twice[0]!r}; give each its own `name:`")
+        return self
+
+
+class Cohorts(_Declared):
+    """What puts a user into a cohort, and in which calendar periods."""
+
+    anchor: str = Field(default="first_seen", min_length=1)
+    grains: tuple[Literal["day", "week", "month"], ...] = Field(
+        default=("day", "week", "month"), min_length=1
+    )
+
+
+class Churn(_Declared):
+    """Churned: active in the last `active_within_days`, and silent for the next `horizon_days`."""
+
+    horizon_days: int = Field(default=30, ge=1)
+    active_within_days: int = Field(default=90, ge=1)
+
+
+class Conversion(_Declared):
+    """Converted: did `event` within `horizon_days`."""
+
+    event: str = Field(default="purchase", min_length=1)
+    horizon_days: int = Field(default=7, ge=1)
+    active_within_days: int = Field(default=90, ge=1)
+
+
+class Identity(_Declared):
+    """Texts that stand for no identity at all, in any case."""
+
+    placeholder_ids: tuple[str, ...] = PLACEHOLDER_IDS
+
+
+class Rejects(_Declared):
+    """The share of a source's rows that may be rejected before publishing is blocked."""
+
+    max_share: float = Field(default=0.05, ge=0, le=1)
+
+
+def _list_of_one(value: object) -> object:
+    return (value,) if isinstance(value, str) else value
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(_list_of_one)]
+
+
+class Declarations(_Declared):
+    """Everything an analyst declares. Only `sources` is required."""
+
+    reporting_timezone: str = "UTC"
+    sources: dict[str, Source] = Field(min_length=1)
+    sessions: Sessions = Sessions()
+    key_events: Names = ("purchase",)
+    page_view_events: Names = ("page_view", "page", "pageview", "$pageview", "screen", "screen_view")
+    funnels: dict[str, Funnel] = Field(default_factory=dict)
+    cohorts: Cohorts = Cohorts()
+    churn: Churn = Churn()
+    conversion: Conversion = Conversion()
+    identity: Identity = Identity()
+    rejects: Rejects = Rejects()
+
+    @field_validator("reporting_timezone")
+    @classmethod
+    def _known_timezone(cls, value: str) -> str:
+        return known_timezone(value)
+
+    @classmethod
+    def load(cls, path: Path) -> "Declarations":
+        """Read and check an `avila.yml`.
+
+        Raises:
+            DeclarationError: The file is missing, is no YAML, or says something that means nothing; all
+                mistakes are listed at once, each with its line.
+        """
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise DeclarationError(
+                f"{path}: cannot be read ({error}); it must be a YAML file in UTF-8"
+            ) from None
+        try:
+            root = yaml.compose(text, Loader=yaml.SafeLoader)
+            document = yaml.safe_load(text) if root else None
+        except yaml.YAMLError as error:
+            raise DeclarationError(f"{path}: {_yaml_mistake(error)}") from None
+        mistakes = list(_duplicate_keys(root)) if root else []
+        if not isinstance(document, dict):
+            raise DeclarationError(f"{path}: expected a mapping with at least the key `sources`")
+        try:
+            declarations = cls.model_validate(_prepared(document))
+        except ValidationError as error:
+            mistakes += [_mistake(root, detail) for detail in error.errors()]
+        if mistakes:
+            said = "\n".join(f"  line {line}: {what}" for line, what in sorted(set(mistakes)))
+            raise DeclarationError(f"{path}:\n{said}")
+        return declarations
+
+    def max_rejected_share(self, source: str) -> float:
+        """The share of rejected rows that a source may reach."""
+        own = self.sources[source].max_rejected_share
+        return self.rejects.max_share if own is None else own
+
+    def dbt_vars(self) -> dict[str, Any]:
+        """Everything but the sources, as plain JSON for `dbt --vars`."""
+        said = self.model_dump(mode="json", exclude={"sources", "funnels"})
+        said["funnels"] = [
+            {
+                "name": name,
+                "window_seconds": round(funnel.window_hours * 3600),
+                "order": funnel.order,
+                "steps": [
+                    {"number": number, "name": step.name, "event": step.event, "where": step.where}
+                    for number, step in enumerate(funnel.steps, start=1)
+                ],
+            }
+            for name, funnel in self.funnels.items()
+        ]
+        return said
+
+
+def _prepared(document: dict[str, Any]) -> dict[str, Any]:
+    """Give each source its name, its preset's defaults and the shared list of placeholder ids."""
+    sources = document.get("sources")
+    identity = document.get("identity")
+    placeholders = PLACEHOLDER_IDS
+    if isinstance(identity, dict) and isinstance(identity.get("placeholder_ids"), list):
+        placeholders = tuple(str(i) for i in identity["placeholder_ids"])
+    if not isinstance(sources, dict):
+        return document
+    prepared = {}
+    for name, declared in sources.items():
+        if isinstance(declared, dict):
+            unknown = isinstance(declared.get("preset"), str) and declared["preset"] not in preset_names()
+            laid = declared if unknown else with_preset(declared)
+            prepared[name] = {"name": str(name), "placeholder_ids": placeholders, **laid}
+        else:
+            prepared[name] = declared
+    return {**document, "sources": prepared}
+
+
+def _yaml_mistake(error: yaml.YAMLError) -> str:
+    mark = getattr(error, "problem_mark", None)
+    problem = getattr(error, "problem", None) or "not valid YAML"
+    return f"line {mark.line + 1}: {problem}" if mark else str(problem)
+
+
+def _duplicate_keys(node: yaml.Node) -> Iterator[tuple[int, str]]:
+    """Find keys said twice in one mapping: YAML would silently take the last."""
+    if isinstance(node, yaml.MappingNode):
+        first: dict[str, int] = {}
+        for key, value in node.value:
+            line = key.start_mark.line + 1
+            if key.value in first:
+                yield line, f"`{key.value}` is already set on line {first[key.value]}; keep one of the two"
+            first.setdefault(key.value, line)
+            yield from _duplicate_keys(value)
+    elif isinstance(node, yaml.SequenceNode):
+        for item in node.value:
+            yield from _duplicate_keys(item)
+
+
+def _mistake(root: yaml.Node, detail: ErrorDetails) -> tuple[int, str]:
+    """Say where in the file a validation error lies, which key it is, and what was expected."""
+    path = [part for part in detail["loc"] if part != "[key]"]
+    node, line = root, root.start_mark.line + 1
+    for part in path:
+        step = _child(node, part)
+        if step is None:
+            break
+        node, line = step
+    key = ".".join(str(part) for part in path)
+    if detail["type"] == "extra_forbidden":
+        known = _keys_at(path[:-1])
+        near = difflib.get_close_matches(str(path[-1]), known, n=1, cutoff=0.5)
+        hint = f"did you mean `{near[0]}`? " if near else ""
+        return line, f"unknown key `{key}`; {hint}known here: {', '.join(known)}"
+    if detail["type"] == "missing":
+        return line, f"`{key}` is missing"
+    expected = detail["msg"].removeprefix("Value error, ")
+    given = detail["input"]
+    shown = f" (it is {given!r})" if isinstance(given, str | int | float | bool) else ""
+    return line, f"`{key}`: {expected}{'' if detail['type'] == 'value_error' else shown}"
+
+
+def _child(node: yaml.Node, part: str | int) -> tuple[yaml.Node, int] | None:
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            if key.value == str(part):
+                return value, key.start_mark.line + 1
+    if isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
+        return node.value[part], node.value[part].start_mark.line + 1
+    return None
+
+
+def _keys_at(path: list[str | int]) -> list[str]:
+    """The keys that may stand at a place of the file."""
+    models: dict[tuple[str, ...], type[BaseModel]] = {
+        (): Declarations,
+        ("sources", "*"): Source,
+        ("sources", "*", "csv"): CsvOptions,
+        ("sessions",): Sessions,
+        ("funnels", "*"): Funnel,
+        ("funnels", "*", "steps", "*"): Step,
+        ("cohorts",): Cohorts,
+        ("churn",): Churn,
+        ("conversion",): Conversion,
+        ("identity",): Identity,
+        ("rejects",): Rejects,
+    }
+    place = tuple("*" if i in (1, 3) else str(part) for i, part in enumerate(path))
+    model = models.get(place)
+    hidden = {"name", "optional_columns", "placeholder_ids"} if model is Source else set()
+    return [key for key in model.model_fields if key not in hidden] if model else []

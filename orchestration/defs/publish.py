@@ -1,0 +1,74 @@
+"""The last asset: audited marts, swapped in for people to query."""
+
+from typing import Any
+
+from dagster import (
+    AssetCheckEvaluation,
+    AssetCheckSeverity,
+    AssetExecutionContext,
+    Failure,
+    MaterializeResult,
+    MetadataValue,
+    asset,
+)
+
+from orchestration.defs.transform import MANIFEST, TRANSLATOR
+from orchestration.gates import Gate, PublicationBlocked
+from orchestration.house import open_house
+from orchestration.publish import publish
+from orchestration.warehouse import connect
+
+HOUSE = open_house()
+
+
+@asset(
+    key=["published", "marts"],
+    group_name="published",
+    kinds={"duckdb", "parquet"},
+    deps=[
+        TRANSLATOR.get_asset_key(node)
+        for node in MANIFEST["nodes"].values()
+        if node["resource_type"] == "model" and node["schema"] == "marts"
+    ],
+    description="`published/marts.duckdb`: every mart of the newest night that passed its audit, read-only.",
+)
+def published_marts(context: AssetExecutionContext) -> MaterializeResult[Any]:
+    """Publish, unless a gate says no."""
+    with connect(HOUSE.settings) as connection:
+        try:
+            publication = publish(
+                connection, HOUSE.settings, run_id=context.run_id, gates=latest_gates(context)
+            )
+        except PublicationBlocked as error:
+            raise Failure(f"Not published; the last published marts stay as they are.\n{error}") from error
+    context.log.info(f"published {publication.path} ({publication.size_bytes / 1e6:,.1f} MB)")
+    return MaterializeResult(
+        metadata={
+            "path": MetadataValue.path(str(publication.path)),
+            "size_mb": publication.size_bytes / 1e6,
+            "tables": MetadataValue.md(
+                "\n".join(["| table | rows |", "|---|---:|"]
+                + [f"| {name} | {rows:,} |" for name, rows in publication.tables.items()])  # fmt: skip
+            ),
+        }
+    )
+
+
+def latest_gates(context: AssetExecutionContext) -> list[Gate]:
+    """Every check of the code location as it last ran, in this run or before."""
+    keys = sorted(context.repository_def.asset_graph.asset_check_keys)
+    records = context.instance.event_log_storage.get_latest_asset_check_execution_by_key(keys)
+    gates = []
+    for key, record in sorted(records.items()):
+        evaluation = record.evaluation
+        if isinstance(evaluation, AssetCheckEvaluation):
+            gates.append(
+                Gate(
+                    asset=key.asset_key.to_user_string(),
+                    name=key.name,
+                    passed=evaluation.passed,
+                    is_warning=evaluation.severity == AssetCheckSeverity.WARN,
+                    reason=evaluation.description or "",
+                )
+            )
+    return gates

@@ -1,0 +1,20 @@
+"""When the night runs."""
+
+from dagster import AssetSelection, DefaultScheduleStatus, ScheduleDefinition, define_asset_job
+
+from orchestration.house import open_house
+
+nightly = define_asset_job(
+    name="nightly",
+    selection=AssetSelection.all(),
+    description="Dumps to published marts, in one run.",
+)
+
+nightly_at_two = ScheduleDefinition(
+    name="nightly_at_two",
+    job=nightly,
+    cron_schedule="0 2 * * *",
+    execution_timezone=open_house().declarations.reporting_timezone,
+    default_status=DefaultScheduleStatus.RUNNING,
+    description="Every night at 02:00 in the reporting time zone.",
+)

@@ -1,0 +1,34 @@
+"""``make sql``: DuckDB's own prompt on the published marts, read-only."""
+
+import os
+import sys
+from pathlib import Path
+
+from rich.console import Console
+
+from orchestration.settings import Settings
+
+BANNER = """\
+.print marts: events sessions users user_days funnel_users funnel_steps cohort_retention rfm_scores
+.print        churn_scores conversion_scores; the warehouse's own records are in schema ops.
+.print Try:   from funnel_steps where entry_grain = 'all';
+.print        describe sessions;     .tables     .quit
+"""
+
+
+def main() -> int:
+    """Replace this process by the DuckDB prompt."""
+    marts = Settings().published / "marts.duckdb"
+    if not marts.exists():
+        Console(stderr=True).print(f"Nothing is published at {marts} yet: run [bold]make run[/bold] first.")
+        return 2
+    shell = Path(sys.executable).parent / "duckdb"
+    arguments = [str(shell), "-readonly", str(marts), "-cmd", "use marts;"]
+    if sys.stdin.isatty():
+        for line in BANNER.splitlines():
+            arguments += ["-cmd", line]
+    os.execv(shell, arguments)  # noqa: S606
+
+
+if __name__ == "__main__":
+    sys.exit(main())
