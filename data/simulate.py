@@ -13,28 +13,28 @@ People. Arrivals follow W, from a year before the first day to the last; the fir
 the traits engagement e and intent i, independent standard normals, and the offsets of `CHANNELS` and of
 `DEVICES` (the first device's):
 
-    visit_rate            r = 0.15 exp(0.9 e)                                  visits per day of W
-    churn_hazard          h = exp(-0.25 e - 0.35 i + channel) / 100            per day, in the long run
-    purchase_propensity   p = 1 / (1 + exp(3.2 - 0.5 i - channel - device))    per visit
-    browse_depth          d = 2.5 exp(0.6 i)                                   further browsing events per visit
+    visit_rate            r = 0.15 exp(0.9 e)                                visits per day of W
+    churn_hazard          h = exp(-0.25 e - 0.35 i + channel) / 100          per day, in the long run
+    purchase_propensity   p = 1 / (1 + exp(3.2 - 0.5 i - channel - device))  per visit
+    browse_depth          d = 2.5 exp(0.6 i)                                 more events of browsing per visit
 
 While here, a person visits as a Poisson process of intensity r dW and leaves for good at the hazard
-h (1 + 6 exp(-s / 10)), s days after the arrival: newcomers leave soonest. In the long run that is one person of
-the Pareto/NBD model (Schmittlein, Morrison and Colombo 1987). A visit clears each of cart, checkout and purchase
-with probability p^(1/3), so it buys with probability p. Nothing warns before someone leaves, but visits, depth
-and carts show the traits to whoever counts them.
+h (1 + 6 exp(-s / 10)), s days after the arrival: newcomers leave soonest. In the long run that is one person
+of the Pareto/NBD model (Schmittlein, Morrison and Colombo 1987). A visit clears each of cart, checkout and
+purchase with probability p^(1/3), so it buys with probability p. Nothing warns before someone leaves, but
+visits, depth and carts show the traits to whoever counts them.
 
-The truth holds these numbers with `user_id`, `anonymous_ids` (the person's devices), `arrived_at`, `churned_at`
-(null while still here at the end), `channel`, `platform`, `segment`, `registered`, and what was drawn: `visits`
-and `purchases`. Its schema's metadata holds the `Shop`. Whoever never logged in is known to the dumps by an
-anonymous id only. An id of no row is a bot's.
+The truth holds these numbers with `user_id`, `anonymous_ids` (the person's devices; a few are shared by two),
+`arrived_at`, `churned_at` (null while still here at the end), `channel`, `platform`, `segment`, `registered`,
+and what was drawn: `visits` and `purchases`. Its schema's metadata holds the `Shop`. Whoever never logged in
+is known to the dumps by an anonymous id only. An id of no row is a bot's.
 
-Best achievable. What follows a cutoff depends on the past only through the last visit before it, so on average
-nothing learnt from the dumps beats `probability_of_none`, which knows a person's true numbers and that visit.
-With the last visit at the cutoff it answers for a person known to be still here.
+Best achievable. What follows a cutoff depends on the past only through the last visit before it, so on
+average nothing learnt from the dumps beats `probability_of_none`, which knows a person's true numbers and
+that visit. With the last visit at the cutoff it answers for a person known to be still here.
 
-Flaws of the dumps. 2 % of events are sent twice, half of those as an identical line, half arriving again up to
-a week after. 3 % arrive an hour to a week late. For 1 line in 5,000 a broken copy is added, so the distinct
+Flaws of the dumps. 2 % of events are sent twice, half of those as an identical line, half arriving again up
+to a week after. 3 % arrive an hour to a week late. For 1 line in 5,000 a broken copy is added, so distinct
 well-formed events are `Summary.events`. What is due after the last day is not written: `Summary.pending`.
 """
 
@@ -59,6 +59,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 Array = npt.NDArray[Any]
+Columns = dict[str, pa.Array]
 
 HOUR_MS, DAY_MS = 3_600_000, 86_400_000
 WARM_UP_DAYS = 365
@@ -70,26 +71,36 @@ BOT_SHARE, VIEWS_PER_BOT, CRAWL_EVERY_DAYS = 0.03, 2_000, 7
 HOURS = np.array([6, 4, 3, 2, 2, 2, 3, 5, 8, 10, 11, 12, 13, 13, 12, 12, 12, 13, 14, 16, 18, 18, 15, 10])
 WEEKDAYS = np.array([1.08, 1.06, 1.04, 1.02, 0.98, 0.88, 0.94])  # Monday first
 
-# share of people, offset of log h, offset of logit p, keys of a visit's first event
-CHANNELS = {
-    "direct": (0.28, -0.1, 0.0, ""),
-    "organic": (0.26, -0.2, 0.0, ',"referrer":"https://www.google.com/"'),
-    "paid_search": (0.16, 0.1, 0.2, ',"utm_source":"google","utm_medium":"cpc","utm_campaign":"marca"'),
-    "paid_social": (0.18, 0.3, -0.2, ',"utm_source":"instagram","utm_medium":"paid","utm_campaign":"verao"'),
-    "email": (0.12, -0.2, 0.2, ',"utm_source":"boletim","utm_medium":"email","utm_campaign":"ofertas"'),
-}
-# share of devices, offset of logit p, platform
-DEVICES = {
-    "desktop": (0.34, 0.1, "web"),
-    "mobile": (0.22, -0.1, "web"),
-    "Galaxy A54": (0.20, 0.0, "android"),
-    "Moto G84": (0.12, 0.0, "android"),
-    "iPhone 13": (0.12, 0.1, "ios"),
-}
+CHANNELS = pd.DataFrame(
+    [
+        ("direct", 0.28, -0.1, 0.0, ""),
+        ("organic", 0.26, -0.2, 0.0, ',"referrer":"https://www.google.com/"'),
+        ("paid_search", 0.16, 0.1, 0.2, ',"utm_source":"google","utm_medium":"cpc","utm_campaign":"marca"'),
+        (
+            "paid_social",
+            0.18,
+            0.3,
+            -0.2,
+            ',"utm_source":"instagram","utm_medium":"paid","utm_campaign":"sol"',
+        ),
+        ("email", 0.12, -0.2, 0.2, ',"utm_source":"boletim","utm_medium":"email","utm_campaign":"ofertas"'),
+    ],
+    columns=["name", "share", "log_hazard", "logit_propensity", "first_event_keys"],
+)
+DEVICES = pd.DataFrame(
+    [
+        ("desktop", 0.34, 0.1, "web"),
+        ("mobile", 0.22, -0.1, "web"),
+        ("Galaxy A54", 0.20, 0.0, "android"),
+        ("Moto G84", 0.12, 0.0, "android"),
+        ("iPhone 13", 0.12, 0.1, "ios"),
+    ],
+    columns=["name", "share", "logit_propensity", "platform"],
+)
 COUNTRIES = {"BR": 0.97, "PT": 0.015, "US": 0.01, "AR": 0.005}  # bots: all but the first
 SETTINGS = [
     f',"platform":"{platform}","device":"{device}","country":"{country}","ab_variant":"{variant}"'
-    for device, (*_, platform) in DEVICES.items()
+    for device, platform in DEVICES[["name", "platform"]].to_numpy()
     for country in COUNTRIES
     for variant in ("controle", "frete_gratis")
 ]
@@ -97,11 +108,12 @@ SEGMENTS = ("occasional", "decided", "browser", "enthusiast")  # by the signs of
 EVENTS = ("page_view", "search", "view_item", "add_to_cart", "begin_checkout", "purchase", "login")
 PAGE_VIEW, SEARCH, VIEW_ITEM, ADD_TO_CART, _, PURCHASE, LOGIN = range(len(EVENTS))
 ITEMS = 2_000
-CATEGORIES = ("calcados", "celulares", "cozinha", "esporte", "livros", "moda", "moveis", "ofertas")
 KINDS = ("on time", "late", "duplicate")
+PAGES = ("/", "/calcados", "/celulares", "/cozinha", "/esporte", "/livros", "/moda", "/moveis", "/ofertas")
 TERMS = ("tênis", "celular", "air fryer", "mochila", "fone", "vestido", "sofá", "cafeteira", "bicicleta")
 
-# `concat` skips nulls: an absent value leaves no key. Faults: cut, no timestamp, not JSON, an impossible time.
+# `concat` skips nulls, so an absent value leaves no key.
+# Faults: 1 cut short, 2 without timestamp, 3 not JSON, 4 an impossible time.
 LINES = """
     with lines as (
         select fault, concat(
@@ -115,7 +127,7 @@ LINES = """
             ',"user_id":"u' || person || '"', ',"anonymous_id":"', anonymous_id, '"',
             ',"session_id":"s' || visit || '"',
             ',"page":"', case event
-                when 'page_view' then coalesce('/categoria/' || topic, '/')
+                when 'page_view' then topic
                 when 'search' then concat('/busca","search_term":"', topic)
                 when 'begin_checkout' then '/checkout'
                 when 'purchase' then '/pedido-confirmado'
@@ -130,7 +142,9 @@ LINES = """
         ) as line
         from events
     )
-    select concat(case fault when 1 then left(line, length(line) // 2) when 3 then '<h1>502' else line end, chr(10))
+    select concat(
+        case fault when 1 then left(line, length(line) // 2) when 3 then '<h1>502</h1>' else line end, chr(10)
+    )
     from lines
 """
 
@@ -193,7 +207,7 @@ class Clock:
 
 
 def exposure(tenure: Array) -> Array:
-    """The integral of 1 + 6 exp(-s / 10) over a tenure in days: times h, the chance to have left is 1 - exp(-it)."""
+    """Return the integral of 1 + 6 exp(-s / 10) over tenures in days: someone stays with exp(-h exposure)."""
     return np.asarray(tenure - EARLY_HAZARD * EARLY_DAYS * np.expm1(-tenure / EARLY_DAYS))
 
 
@@ -249,19 +263,18 @@ def draw_people(shop: Shop, clock: Clock, rng: np.random.Generator) -> pd.DataFr
     while wanted > 0:
         people = pd.DataFrame(rng.standard_normal((BLOCK, 2)), columns=["engagement", "intent"])
         engagement, intent = people["engagement"], people["intent"]
-        channel, device = _pick(rng, CHANNELS, BLOCK), _pick(rng, DEVICES, BLOCK)
-        of_hazard, of_propensity = np.array([offsets for _, *offsets, _ in CHANNELS.values()])[channel].T
-        of_device = np.array([offset for _, offset, _ in DEVICES.values()])[device]
+        people["channel"] = rng.choice(len(CHANNELS), BLOCK, p=CHANNELS["share"])
+        people["device"] = rng.choice(len(DEVICES), BLOCK, p=DEVICES["share"])
+        channel = CHANNELS.take(people["channel"].to_numpy()).reset_index()
+        device = DEVICES.take(people["device"].to_numpy()).reset_index()
+        logit = -3.2 + 0.5 * intent + channel["logit_propensity"] + device["logit_propensity"]
         people["visit_rate"] = 0.15 * np.exp(0.9 * engagement)
-        people["churn_hazard"] = np.exp(-0.25 * engagement - 0.35 * intent + of_hazard) / 100
-        people["purchase_propensity"] = 1 / (1 + np.exp(3.2 - 0.5 * intent - of_propensity - of_device))
+        people["churn_hazard"] = np.exp(-0.25 * engagement - 0.35 * intent + channel["log_hazard"]) / 100
+        people["purchase_propensity"] = 1 / (1 + np.exp(-logit))
         people["browse_depth"] = 2.5 * np.exp(0.6 * intent)
-        people["channel"], people["device"] = channel, device
         people["segment"] = 2 * (engagement > 0) + (intent > 0)
         people["registered"] = rng.random(BLOCK) < 0.8
-        people["devices"] = np.where(
-            people["registered"], rng.choice([1, 2, 3], BLOCK, p=[0.7, 0.25, 0.05]), 1
-        )
+        people["devices"] = 1 + people["registered"] * rng.choice(SLOTS, BLOCK, p=[0.7, 0.25, 0.05])
         first, last = clock.weight(np.array([-WARM_UP_DAYS, shop.days]))
         people["arrived"] = clock.moment(rng.uniform(first, last, BLOCK))
         tenures = np.append(np.arange(0, 20 * EARLY_DAYS, 0.01), 1e9)
@@ -269,9 +282,7 @@ def draw_people(shop: Shop, clock: Clock, rng: np.random.Generator) -> pd.DataFr
         people["left"] = people["arrived"] + np.interp(endured, exposure(tenures), tenures)
 
         people = people[people["left"] > 0]
-        stay = clock.weight(np.minimum(people["left"], shop.days)) - clock.weight(
-            np.maximum(people["arrived"], 0)
-        )
+        stay = np.subtract(*clock.weight(people[["left", "arrived"]].clip(0, shop.days).to_numpy()).T)
         hurdle = np.cbrt(people["purchase_propensity"])
         size = 1 + people["browse_depth"] + 2 * hurdle + hurdle**2 + hurdle**3 + 0.12 * people["registered"]
         expected = np.cumsum(size * (people["visit_rate"] * stay + (people["arrived"] >= 0)))
@@ -292,7 +303,8 @@ class World:
         self.left = self.people["left"].to_numpy(copy=True)
         self.visits, self.purchases = np.zeros((2, n), np.int64)
 
-        self.anonymous_ids = np.frombuffer(rng.bytes(8 * devices).hex().encode(), "S16")
+        drawn = rng.bytes(8 * devices).hex()
+        self.anonymous_ids = pa.array(drawn[at : at + 16] for at in range(0, len(drawn), 16))
         self.device_of = np.arange(SLOTS * n).reshape(n, SLOTS)
         sharers = np.flatnonzero(self.people["devices"] == SLOTS)[::3]
         lent = SLOTS * rng.choice(np.flatnonzero(self.people["registered"]), len(sharers))
@@ -300,8 +312,9 @@ class World:
         self.shared, self.logged_in = np.zeros((2, devices), bool)
         self.shared[lent] = True
 
-        device, country = _pick(rng, DEVICES, devices), np.repeat(_pick(rng, COUNTRIES, n), SLOTS)
+        device = rng.choice(len(DEVICES), devices, p=DEVICES["share"])
         device[: SLOTS * n : SLOTS] = self.people["device"]
+        country = np.repeat(rng.choice(len(COUNTRIES), n, p=list(COUNTRIES.values())), SLOTS)
         country = np.append(country, rng.integers(1, len(COUNTRIES), self.bots))
         self.setting = (device * len(COUNTRIES) + country) * 2 + rng.integers(0, 2, devices)
         self.cents = 990 + 10 * np.exp(rng.normal(6.4, 0.9, ITEMS)).astype(int)
@@ -312,9 +325,8 @@ class World:
         who, begin = self._begin_visits(day, rng)
         n, people = len(who), self.people.take(who)
         registered, luck = people["registered"].to_numpy(), rng.random(n)
-        stage = np.sum(
-            [luck < np.cbrt(people["purchase_propensity"]) ** hurdle for hurdle in (1, 2, 3)], axis=0
-        )
+        cleared = np.cbrt(people["purchase_propensity"].to_numpy())
+        stage = np.sum(luck < cleared ** np.array([[1], [2], [3]]), axis=0)  # cart, checkout, purchase
         browse = rng.geometric(1 / (1 + people["browse_depth"]))
         device = self.device_of[who, np.where(rng.random(n) < 0.7, 0, rng.integers(0, people["devices"]))]
         shared = self.shared[device]
@@ -329,9 +341,7 @@ class World:
         event = rng.choice([SEARCH, PAGE_VIEW, VIEW_ITEM], len(of), p=[0.15, 0.25, 0.6])
         event = np.where(at == 0, PAGE_VIEW, np.where(beyond >= 0, VIEW_ITEM + beyond, event))
         event[at == login_at[of]] = LOGIN
-        gap = 300 + np.fmod(1000 * rng.lognormal(3.0, 1.4, len(of)), 1_790_000).astype(
-            int
-        )  # below 30 minutes
+        gap = 300 + np.fmod(1000 * rng.lognormal(3.0, 1.4, len(of)), 1_790_000)  # below 30 minutes
         since = np.cumsum(np.where(at == 0, 0, gap))
         since -= since[np.cumsum(size) - size][of]
         session = self.visits.sum() + of
@@ -344,19 +354,19 @@ class World:
         quantity, coupon = 1 + rng.poisson(0.25, n)[of], bought & (rng.random(n) < 0.15)[of]
         cents = self.cents[item] * quantity * np.where(coupon, 90, 100) // 100
         channel = np.where(rng.random(n) < 0.6, people["channel"], 0)  # others come back by themselves
-        topic = np.where(
-            event == SEARCH, len(CATEGORIES) + item % len(TERMS), item % (len(CATEGORIES) + 1) - 1
-        )
-        columns = {
+        topic = np.where(event == SEARCH, len(PAGES) + item % len(TERMS), item % len(PAGES))
+        columns: Columns = {
+            "event": _named(EVENTS, event),
+            "topic": _named(PAGES + TERMS, topic),
             "person": pa.array(who[of], mask=at < login_at[of]),
             "visit": pa.array(session),
-            "landing": _named([keys for *_, keys in CHANNELS.values()], np.where(at == 0, channel[of], -1)),
+            "landing": _named(list(CHANNELS["first_event_keys"]), np.where(at == 0, channel[of], -1)),
             "item": pa.array(item, mask=~buying & (event != VIEW_ITEM)),
             "quantity": pa.array(quantity, mask=~buying),
             "cents": pa.array(cents, mask=~bought),
             "coupon": _named(["VOLTE10"], coupon - 1),
         }
-        return self._events(rng, begin[of] + since / DAY_MS, event, device[of], topic, columns)
+        return self._events(rng, begin[of] + since / DAY_MS, device[of], columns)
 
     def _begin_visits(self, day: int, rng: np.random.Generator) -> tuple[Array, Array]:
         arrived, rate = self.people[["arrived", "visit_rate"]].to_numpy().T
@@ -375,34 +385,23 @@ class World:
         views = max(1, round(BOT_SHARE * self.shop.events / self.bots * every / self.shop.days))
         of, at = np.repeat(bots, views), np.tile(np.arange(views), len(bots))
         moment = day + rng.random(self.bots)[of] / 2 + at * self.crawl_gap_ms[of] / DAY_MS
-        topic = rng.integers(0, len(CATEGORIES), len(of))
-        return self._events(
-            rng, moment, np.full(len(of), PAGE_VIEW), SLOTS * len(self.people) + of, topic, {}
-        )
+        topic = _named(PAGES + TERMS, rng.integers(0, len(PAGES), len(of)))
+        columns = {"event": _named(EVENTS, np.full(len(of), PAGE_VIEW)), "topic": topic}
+        return self._events(rng, moment, SLOTS * len(self.people) + of, columns)
 
-    def _events(
-        self,
-        rng: np.random.Generator,
-        moment: Array,
-        event: Array,
-        device: Array,
-        topic: Array,
-        others: dict[str, pa.Array],
-    ) -> pa.Table:
+    def _events(self, rng: np.random.Generator, moment: Array, device: Array, columns: Columns) -> pa.Table:
         ts = self.epoch_ms(moment)
         ids = np.frombuffer(rng.bytes(16 * len(ts)), np.uint8).reshape(-1, 16).copy()  # UUIDs of version 7
         ids[:, :6] = ts.astype(">i8").view(np.uint8).reshape(-1, 8)[:, 2:]
         ids[:, 6], ids[:, 8] = ids[:, 6] & 0x0F | 0x70, ids[:, 8] & 0x3F | 0x80
         storage = pa.FixedSizeBinaryArray.from_buffers(pa.binary(16), len(ts), [None, pa.py_buffer(ids)])
-        columns = {
+        made = {
             "event_id": pa.ExtensionArray.from_storage(pa.uuid(), storage),
             "ts": pa.array(ts, pa.timestamp("ms")),
-            "event": _named(EVENTS, event),
-            "anonymous_id": _text(self.anonymous_ids[device]),
+            "anonymous_id": self.anonymous_ids.take(pa.array(device)),
             "setting": _named(SETTINGS, self.setting[device]),
-            "topic": _named(CATEGORIES + TERMS, topic),
         }
-        return pa.table(columns | others)
+        return pa.table(made | columns)
 
     def epoch_ms(self, moment: Array) -> Array:
         """Return moments of the clock as milliseconds since 1970, UTC."""
@@ -417,12 +416,12 @@ class World:
         columns = {
             "user_id": [f"u{number}" for number in range(len(owned))],
             "anonymous_ids": pa.ListArray.from_arrays(
-                offsets, _text(self.anonymous_ids[self.device_of[owned]])
+                offsets, self.anonymous_ids.take(pa.array(self.device_of[owned]))
             ),
             "arrived_at": pa.array(self.epoch_ms(arrived), at),
             "churned_at": pa.array(self.epoch_ms(left), at, mask=left >= self.shop.days),
-            "channel": np.array(list(CHANNELS))[self.people["channel"]],
-            "platform": np.array([platform for *_, platform in DEVICES.values()])[self.people["device"]],
+            "channel": CHANNELS["name"].to_numpy()[self.people["channel"]],
+            "platform": DEVICES["platform"].to_numpy()[self.people["device"]],
             "segment": np.array(SEGMENTS)[self.people["segment"]],
             "visits": self.visits,
             "purchases": self.purchases,
@@ -433,17 +432,13 @@ class World:
         return pa.table(columns).replace_schema_metadata(metadata)
 
 
-def _pick(rng: np.random.Generator, shares: dict[str, Any], size: int) -> Array:
-    weights = np.array([np.ravel(np.array(share, dtype=object))[0] for share in shares.values()], float)
-    return rng.choice(len(weights), size, p=weights / weights.sum())
-
-
 def _items(rng: np.random.Generator, size: int) -> Array:
     return (ITEMS * rng.random(size) ** 3).astype(int)  # a few sell most
 
 
 def _count_up(sizes: Array) -> Array:
-    return np.arange(sizes.sum()) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    """Return 0, 1, … up to each size, one after another."""
+    return np.asarray(np.arange(sizes.sum()) - np.repeat(np.cumsum(sizes) - sizes, sizes))
 
 
 def _log_uniform(rng: np.random.Generator, low: int, high: int, size: int) -> Array:
@@ -455,11 +450,6 @@ def _named(names: Sequence[str], index: Array) -> pa.Array:
     return pa.DictionaryArray.from_arrays(pa.array(index.astype(np.int8), mask=index < 0), pa.array(names))
 
 
-def _text(ids: Array) -> pa.Array:
-    offsets = np.arange(len(ids) + 1, dtype=np.int32) * ids.itemsize
-    return pa.StringArray.from_buffers(len(ids), pa.py_buffer(offsets), pa.py_buffer(ids))
-
-
 def _deliver(events: pa.Table, shop: Shop, rng: np.random.Generator) -> pa.Table:
     """Set when each event is received, and append those sent again."""
     n = len(events)
@@ -467,10 +457,10 @@ def _deliver(events: pa.Table, shop: Shop, rng: np.random.Generator) -> pa.Table
     delay = np.where(late, _log_uniform(rng, HOUR_MS, 7 * DAY_MS, n), rng.lognormal(6.2, 0.8, n).astype(int))
     again = np.flatnonzero(rng.random(n) < shop.duplicates)
     wait = _log_uniform(rng, 60_000, 7 * DAY_MS, len(again)) * (rng.random(len(again)) < 0.5)
-    sent = np.append(np.arange(n), again)
-    received = events["ts"].to_numpy()[sent] + (delay[sent] + np.pad(wait, (n, 0))).astype("m8[ms]")
-    kind = _named(KINDS, np.where(np.arange(len(sent)) < n, late[sent], 2))
-    return events.take(sent).append_column("received", pa.array(received)).append_column("kind", kind)
+    delay = np.append(delay, delay[again] + wait).astype("m8[ms]")
+    kind = _named(("on time", "late", "duplicate"), np.append(late, np.full(len(again), 2)))
+    sent = pa.concat_tables([events, events.take(again)])
+    return sent.append_column("received", pa.array(sent["ts"].to_numpy() + delay)).append_column("kind", kind)
 
 
 def _break(arrivals: pa.Table, shop: Shop, rng: np.random.Generator) -> pa.Table:
@@ -510,10 +500,8 @@ def simulate(shop: Shop, out: Path, *, on_day: Callable[[], object] = lambda: No
     with duckdb.connect(config={"threads": 1}) as connection:
         for day in range(shop.days):
             rng = np.random.default_rng((shop.seed, 1 + day))
-            events = pa.concat_tables(
-                [world.visit(day, rng), world.crawl(day, rng)], promote_options="default"
-            )
-            sent = _deliver(events, shop, rng)
+            made = [world.visit(day, rng), world.crawl(day, rng)]
+            sent = _deliver(pa.concat_tables(made, promote_options="default"), shop, rng)
             due = (sent["received"].to_numpy() - np.datetime64(shop.start)) // np.timedelta64(1, "D")
             for day_due in np.unique(due):
                 under_way[day_due].append(sent.filter(pa.array(due == day_due)))
@@ -544,13 +532,10 @@ def simulate(shop: Shop, out: Path, *, on_day: Callable[[], object] = lambda: No
 def main() -> None:
     """Simulate what the command line asks for."""
     shop = Shop()
-    parser = argparse.ArgumentParser(
-        description="Simulate a web shop's event dumps, and the truth behind them."
-    )
+    parser = argparse.ArgumentParser(description="Simulate a web shop's event dumps, and their truth.")
     parser.add_argument("--out", type=Path, required=True, help="directory to hold landing/shop/ and truth/")
-    parser.add_argument("--events", type=int, default=shop.events, help="about so many (default %(default)s)")
-    parser.add_argument("--days", type=int, default=shop.days, help="default %(default)s")
-    parser.add_argument("--seed", type=int, default=shop.seed, help="default %(default)s")
+    for name in ("events", "days", "seed"):
+        parser.add_argument(f"--{name}", type=int, default=getattr(shop, name), help="default %(default)s")
     parser.add_argument("--start", type=dt.date.fromisoformat, default=shop.start, help="default %(default)s")
     given = vars(parser.parse_args())
     out, console = given.pop("out"), Console(stderr=True)

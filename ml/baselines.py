@@ -134,10 +134,7 @@ class LogisticBaseline:
         absent = np.isnan(x)
         self.indicated_ = np.flatnonzero(absent.any(axis=0))
         self.median_ = np.array(
-            [
-                np.median(column[~gone]) if not gone.all() else 0.0
-                for column, gone in zip(x.T, absent.T, strict=True)
-            ],
+            [np.median(column[~gone]) if not gone.all() else 0.0 for column, gone in zip(x.T, absent.T, strict=True)],
             dtype=np.float64,
         )
         design = self._design(x)

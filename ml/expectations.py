@@ -110,9 +110,7 @@ def check_scores(frame: pd.DataFrame, *, expected_rows: int | None = None) -> Au
             for name in ("user_key", "as_of", "probability", "decile", "model_version")
         },
         "a user_key is scored twice": gxe.ExpectColumnValuesToBeUnique(column="user_key"),
-        "as_of differs between users": gxe.ExpectColumnUniqueValueCountToBeBetween(
-            column="as_of", max_value=1
-        ),
+        "as_of differs between users": gxe.ExpectColumnUniqueValueCountToBeBetween(column="as_of", max_value=1),
         "probability is outside [0, 1]": gxe.ExpectColumnValuesToBeBetween(
             column="probability", min_value=0, max_value=1
         ),

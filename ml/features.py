@@ -45,7 +45,6 @@ BEHAVIOUR: tuple[Feature, ...] = (
     ),
     *_windows("events", "{n} event{s}", theme="activity"),
     *_windows("active_days", "{n} active day{s}", theme="activity"),
-    *_windows("sessions", "{n} session{s}", theme="activity"),
     Feature(name="page_views_30d", phrase="{n} page view{s} in the last 30 days", theme="activity"),
     *_windows("key_events", "{n} key event{s}", theme="key events"),
     *_windows("revenue", "revenue of {n}", theme="revenue", style="money"),

@@ -109,9 +109,7 @@ class Registry:
         if version is None:
             raise RegistryError(f"no {spec.name} model under {self.root}; train one first")
         if not _VERSION.fullmatch(version):
-            raise RegistryError(
-                f"{version!r} is no version of model {spec.name}; see {self.root / spec.name}"
-            )
+            raise RegistryError(f"{version!r} is no version of model {spec.name}; see {self.root / spec.name}")
         home = self.root / spec.name / version
         metadata = _read_metadata(home)
         if tuple(metadata["features"]) != spec.feature_names:
@@ -122,9 +120,7 @@ class Registry:
             )
         predictor = _PREDICTORS.get(metadata["estimator"])
         if predictor is None:
-            raise RegistryError(
-                f"{home} holds an unknown estimator {metadata['estimator']!r}; train it again"
-            )
+            raise RegistryError(f"{home} holds an unknown estimator {metadata['estimator']!r}; train it again")
         path = home / predictor.file_name
         if not path.exists():
             raise RegistryError(f"{path} is missing; train the model again")
@@ -133,9 +129,7 @@ class Registry:
             raise RegistryError(
                 f"{path} is not the file that was stored (its SHA-256 differs); restore it or train again"
             )
-        return LoadedModel(
-            spec=spec, predictor=predictor.from_bytes(spec, data), version=version, metadata=metadata
-        )
+        return LoadedModel(spec=spec, predictor=predictor.from_bytes(spec, data), version=version, metadata=metadata)
 
 
 def _write(result: TrainingResult, home: Path) -> None:

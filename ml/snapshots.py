@@ -87,9 +87,7 @@ class Snapshots:
 
     def take(self, rows: Array) -> Snapshots:
         """The rows a boolean mask or an index array selects, in order."""
-        return replace(
-            self, user_keys=self.user_keys[rows], as_of=self.as_of[rows], x=self.x[rows], y=self.y[rows]
-        )
+        return replace(self, user_keys=self.user_keys[rows], as_of=self.as_of[rows], x=self.x[rows], y=self.y[rows])
 
     def labelled(self) -> Snapshots:
         """The rows whose outcome is known."""
@@ -134,6 +132,4 @@ def _booleans(column: pd.Series[Any], where: str) -> Array:
     try:
         return column.astype("boolean").to_numpy(dtype=np.float32, na_value=np.nan)
     except (TypeError, ValueError) as error:
-        raise ValueError(
-            f"{where} is not a nullable boolean ({error}); cast it in the dbt features model"
-        ) from error
+        raise ValueError(f"{where} is not a nullable boolean ({error}); cast it in the dbt features model") from error

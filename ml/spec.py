@@ -107,9 +107,7 @@ class ModelSpec:
         if both := set(self.rising) & set(self.falling):
             raise ValueError(f"model {self.name} has {', '.join(sorted(both))} both rising and falling")
         if unknown := {self.rule_feature, *self.rising, *self.falling} - set(names):
-            raise ValueError(
-                f"model {self.name} constrains {', '.join(sorted(unknown))}, not in its features"
-            )
+            raise ValueError(f"model {self.name} constrains {', '.join(sorted(unknown))}, not in its features")
 
     @property
     def feature_names(self) -> tuple[str, ...]:

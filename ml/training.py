@@ -111,9 +111,7 @@ class TrainingResult:
         }
 
 
-def train(
-    frame: pd.DataFrame, spec: ModelSpec, *, horizon_days: int, seed: int = 0, n_jobs: int = 2
-) -> TrainingResult:
+def train(frame: pd.DataFrame, spec: ModelSpec, *, horizon_days: int, seed: int = 0, n_jobs: int = 2) -> TrainingResult:
     """Trains the model and the simple rules, tests all on the latest outcomes and picks what scores.
 
     The trees grow on the oldest part, stop early on a later one, are calibrated on one later still and
@@ -176,9 +174,7 @@ def train(
         ),
         split=split,
         rows={name: len(known.at(cutoffs)) for name, cutoffs in split.parts().items()},
-        metrics={
-            f"{name}.{metric}": value for name, values in measured.items() for metric, value in values.items()
-        },
+        metrics={f"{name}.{metric}": value for name, values in measured.items() for metric, value in values.items()},
         rounds=trees.rounds_,
         importance=dict(zip(spec.feature_names, map(float, importance), strict=True)),
         test=pd.DataFrame({"user_key": test.user_keys, "as_of": test.as_of, spec.label: test.y, **predicted}),
@@ -203,18 +199,14 @@ def _choose_split(known: Snapshots, spec: ModelSpec, *, horizon_days: int) -> tu
         scarce = min(_rarest(known.at(cutoffs).y) for cutoffs in split.parts().values())
         if scarce >= spec.min_class_rows:
             return split, ""
-    return None, (
-        f"a part of the split holds only {scarce} rows of one outcome and {spec.min_class_rows} are needed"
-    )
+    return None, (f"a part of the split holds only {scarce} rows of one outcome and {spec.min_class_rows} are needed")
 
 
 def _rarest(y: Array) -> int:
     return int(min(y.sum(), len(y) - y.sum()))
 
 
-def _fit_trees(
-    known: Snapshots, split: TimeSplit, spec: ModelSpec, *, seed: int, n_jobs: int
-) -> BoostedTrees:
+def _fit_trees(known: Snapshots, split: TimeSplit, spec: ModelSpec, *, seed: int, n_jobs: int) -> BoostedTrees:
     def part(cutoffs: Array) -> tuple[Array, Array] | None:
         rows = known.at(cutoffs)
         return (rows.x, rows.y) if len(rows) else None

@@ -92,9 +92,7 @@ class Cohorts(_Declared):
     """What puts a user into a cohort, and in which calendar periods."""
 
     anchor: str = Field(default="first_seen", min_length=1)
-    grains: tuple[Literal["day", "week", "month"], ...] = Field(
-        default=("day", "week", "month"), min_length=1
-    )
+    grains: tuple[Literal["day", "week", "month"], ...] = Field(default=("day", "week", "month"), min_length=1)
 
 
 class Churn(_Declared):
@@ -162,9 +160,7 @@ class Declarations(_Declared):
         try:
             text = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise DeclarationError(
-                f"{path}: cannot be read ({error}); it must be a YAML file in UTF-8"
-            ) from None
+            raise DeclarationError(f"{path}: cannot be read ({error}); it must be a YAML file in UTF-8") from None
         try:
             root = yaml.compose(text, Loader=yaml.SafeLoader)
             document = yaml.safe_load(text) if root else None

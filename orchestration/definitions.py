@@ -8,6 +8,4 @@ from dagster.components import load_from_defs_folder
 
 from orchestration.settings import PROJECT_ROOT
 
-defs = Definitions.merge(
-    load_from_defs_folder(project_root=PROJECT_ROOT), Definitions(executor=in_process_executor)
-)
+defs = Definitions.merge(load_from_defs_folder(project_root=PROJECT_ROOT), Definitions(executor=in_process_executor))

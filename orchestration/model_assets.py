@@ -27,7 +27,10 @@ from orchestration.warehouse import connect
 
 def scored_model(spec: ModelSpec, house: House, *, horizon_days: int) -> Definitions:
     """The asset ``ml/<model>_predictions`` and the Great Expectations gates around it."""
-    features, predictions = AssetKey(["features", f"{spec.name}_features"]), AssetKey(["ml", f"{spec.name}_predictions"])
+    features, predictions = (
+        AssetKey(["features", f"{spec.name}_features"]),
+        AssetKey(["ml", f"{spec.name}_predictions"]),
+    )
 
     @asset_check(
         asset=features,

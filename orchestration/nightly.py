@@ -6,6 +6,7 @@ import sys
 import time
 import warnings
 
+from dagster import AssetCheckSeverity, DagsterEvent, DagsterInstance
 from rich.console import Console
 
 from orchestration.declarations import DeclarationError, Declarations
@@ -36,11 +37,11 @@ def main() -> int:
         simulate_where_empty(settings, declarations, errors)
         failures = run_night(settings)
     except (DeclarationError, DbtFailed) as error:
-        errors.print(str(error), style="red", highlight=False, markup=False)
+        errors.print(str(error), style="red", highlight=False, markup=False, soft_wrap=True)
         return 2
     if failures:
         for failure in failures:
-            errors.print(failure, style="red", highlight=False, markup=False)
+            errors.print(failure, style="red", highlight=False, markup=False, soft_wrap=True)
         errors.print("The night was not published; what was published before is untouched.", style="bold red")
         return 1
     from orchestration.report import print_report
@@ -70,24 +71,28 @@ def run_night(settings: Settings) -> list[str]:
     """Materialise everything and run every check; give the reasons of failed steps, none if all went well."""
     prepare_dagster(settings)
     warnings.filterwarnings("ignore", module="dagster")
-    from dagster import DagsterInstance
-
     from orchestration.definitions import defs
 
     with DagsterInstance.get() as instance:
         result = defs.resolve_job_def("nightly").execute_in_process(instance=instance, raise_on_error=False)
-    return [_reason(event) for event in result.all_events if event.is_step_failure]
+    failed_checks = [
+        f"{check.asset_key.to_user_string()}: {check.check_name} failed. {check.description or ''}".strip()
+        for check in result.get_asset_check_evaluations()
+        if not check.passed and check.severity == AssetCheckSeverity.ERROR
+    ]
+    failed_steps = [_reason(event) for event in result.all_events if event.is_step_failure]
+    return [*failed_checks, *(reason for reason in failed_steps if reason)] if failed_steps else []
 
 
-def _reason(event: object) -> str:
-    from dagster import DagsterEvent
-
-    assert isinstance(event, DagsterEvent)
+def _reason(event: DagsterEvent) -> str:
+    """Why a step failed, in its own words; nothing for a failed check, which speaks for itself."""
     failure = event.step_failure_data
-    said = failure.user_failure_data.description if failure.user_failure_data else None
-    if said is None and failure.error is not None:
-        said = (failure.error.cause or failure.error).message.strip()
-    return f"{event.step_key}: {said}"
+    if failure.user_failure_data is not None:
+        return failure.user_failure_data.description or ""
+    error = failure.error
+    if error is None or error.cls_name == "DagsterAssetCheckFailedError":
+        return ""
+    return f"{event.step_key}: {(error.cause or error).message.strip()}"
 
 
 if __name__ == "__main__":

@@ -27,8 +27,8 @@ def funnel_bars(connection: duckdb.DuckDBPyConnection) -> bytes | None:
         """
     ).fetchall()
     funnels: dict[str, list[tuple[str, int, float | None, float | None]]] = {}
-    for funnel, *step in rows:
-        funnels.setdefault(funnel, []).append((step[0], step[1], step[2], step[3]))
+    for name, step, users, from_previous, from_start in rows:
+        funnels.setdefault(name, []).append((step, users, from_previous, from_start))
     funnels = {name: steps for name, steps in funnels.items() if steps[0][1] > 0}
     if not funnels:
         return None
@@ -56,9 +56,7 @@ def retention_heat_map(connection: duckdb.DuckDBPyConnection) -> bytes | None:
     import numpy as np
     from matplotlib.figure import Figure
 
-    grains = [
-        grain for (grain,) in connection.execute("select distinct grain from marts.cohort_retention").fetchall()
-    ]
+    grains = [row[0] for row in connection.execute("select distinct grain from marts.cohort_retention").fetchall()]
     if not grains:
         return None
     grain = "week" if "week" in grains else sorted(grains)[0]
@@ -86,9 +84,7 @@ def retention_heat_map(connection: duckdb.DuckDBPyConnection) -> bytes | None:
             axis.fill_between([period - 0.5, period + 0.5], line - 0.5, line + 0.5, facecolor="none",
                               edgecolor="#888888", hatch="///", linewidth=0)  # fmt: skip
     axis.imshow(rates, cmap="Blues", vmin=0, vmax=1, aspect="auto")
-    axis.set_yticks(
-        range(len(cohorts)), [f"{cohort:%Y-%m-%d}  ({sizes[cohort]:,})" for cohort in cohorts], fontsize=8
-    )
+    axis.set_yticks(range(len(cohorts)), [f"{cohort:%Y-%m-%d}  ({sizes[cohort]:,})" for cohort in cohorts], fontsize=8)
     axis.set_xticks(range(periods), [str(period) for period in range(periods)], fontsize=8)
     axis.set_xlabel(f"{grain}s since the first visit; hatched: the period is not over", fontsize=8)
     axis.set_title(f"Users who came back, by {grain} of first visit", loc="left", fontsize=10, fontweight="bold")

@@ -55,7 +55,7 @@ def publish(
         insert into ops.publications
         select
             ?, ?, ?, list(load_id order by load_seq), min(first_event_ts), max(last_event_ts), ?, ?
-        from ops.loads where retired_seq is null
+        from ops.loads where status = 'live'
         """,
         [
             publication_id,

@@ -77,7 +77,7 @@ def _loads(connection: duckdb.DuckDBPyConnection) -> Table:
             """
             select source, count(*) as files, sum(rows) as rows, sum(filtered) as filtered, sum(rejected) as rejected,
                 min(first_event_ts) as first_event, max(last_event_ts) as last_event
-            from ops.loads where retired_seq is null group by source order by source
+            from ops.loads where status = 'live' group by source order by source
             """
         ),
         title="What came in",
@@ -103,7 +103,9 @@ def _models(connection: duckdb.DuckDBPyConnection) -> Table:
                 for measure in ("roc_auc", "pr_auc", "log_loss", "calibration_error")
             ]
             grid.add_row(model, estimator, *cells)
-        grid.add_row(model, f"[dim]{explanation} ({verdict}, {version})[/dim]" if not estimators else "", end_section=True)
+        grid.add_row(
+            model, f"[dim]{explanation} ({verdict}, {version})[/dim]" if not estimators else "", end_section=True
+        )
     return grid
 
 
@@ -112,7 +114,9 @@ def _table(result: duckdb.DuckDBPyConnection, title: str | None = None) -> Table
     for name, kind, *_ in result.description or []:
         grid.add_column(name, justify="left" if str(kind) in ("VARCHAR", "STRING") else "right")
     for row in result.fetchall():
-        grid.add_row(*("" if value is None else f"{value:,}" if isinstance(value, int) else str(value) for value in row))
+        grid.add_row(
+            *("" if value is None else f"{value:,}" if isinstance(value, int) else str(value) for value in row)
+        )
     return grid
 
 

@@ -54,7 +54,10 @@ class DbtFailed(Exception):  # noqa: N818 - reads as what happened
 def connect(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
     """Open the warehouse for writing, with the schemas and tables that models expect to find."""
     settings.warehouse.parent.mkdir(parents=True, exist_ok=True)
-    config = {"memory_limit": settings.memory_limit, "threads": settings.threads}
+    config: dict[str, str | bool | int | float | list[str]] = {
+        "memory_limit": settings.memory_limit,
+        "threads": settings.threads,
+    }
     with duckdb.connect(str(settings.warehouse), config=config) as connection:
         connection.execute("set TimeZone = 'UTC'")
         for schema in ("ops", "ml", "marts", "features"):
@@ -109,7 +112,7 @@ def run_dbt(
             ]
         )  # fmt: skip
     finally:
-        DuckDBConnectionManager.close_all_connections()
+        DuckDBConnectionManager.close_all_connections()  # type: ignore[no-untyped-call]
     if not result.success:
         raise DbtFailed(_explanation(result), list(getattr(result.result, "results", [])))
     return result.result

@@ -83,7 +83,10 @@ def build_warehouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BuildW
         settings = Settings(data_dir=tmp_path_factory.mktemp("warehouse"))
         write_lake(settings, events)
         run_dbt(
-            ["build", "--select", select, "--exclude-resource-type", "unit_test"],
+            [
+                *("build", "--select", *select.split()),
+                *("--indirect-selection", "buildable", "--exclude-resource-type", "unit_test"),
+            ],
             settings,
             {**VARIABLES, **(variables or {})},
         )

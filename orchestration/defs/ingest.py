@@ -1,6 +1,8 @@
 """Dumps into the lake, one asset a source; then the lake's catalogue into the warehouse."""
 
+import time
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 from dagster import (
@@ -17,11 +19,31 @@ from dagster import (
 )
 
 from orchestration.house import open_house
-from orchestration.ingestion.lake import Lake
+from orchestration.ingestion.lake import Lake, Progress
 from orchestration.ingestion.sources import Source
 from orchestration.warehouse import connect
 
 HOUSE = open_house()
+
+
+class Heartbeat:
+    """Says how far a load has come, at most every few seconds."""
+
+    seconds = 5.0
+
+    def __init__(self, context: AssetExecutionContext) -> None:
+        self._context = context
+        self._last = time.monotonic()
+
+    def __call__(self, progress: Progress) -> None:
+        """Speak, if it is time."""
+        if time.monotonic() - self._last >= self.seconds:
+            self._last = time.monotonic()
+            share = progress.bytes_done / progress.bytes_total if progress.bytes_total else 1.0
+            self._context.log.info(
+                f"{progress.source}: {progress.files_done} of {progress.files_total} dumps, "
+                f"{progress.rows:,} rows, {share:.0%}"
+            )
 
 
 def patterns(source: Source) -> str:
@@ -50,23 +72,29 @@ def lake_asset(name: str, source: Source) -> AssetsDefinition:
     )
     def load(context: AssetExecutionContext) -> Iterator[MaterializeResult[Any] | AssetCheckResult]:
         settings = HOUSE.settings
-        lake = Lake(settings.lake)
-        report = lake.load(
-            source,
-            data_dir=settings.root,
-            memory_limit=settings.memory_limit,
-            threads=settings.threads,
-            on_progress=context.log.info,
+        with closing(Lake(settings.lake)) as lake:
+            report = lake.load(
+                source,
+                data_dir=settings.root,
+                memory_limit=settings.memory_limit,
+                threads=settings.threads,
+                on_progress=Heartbeat(context),
+            )
+            share = lake.rejected_share(name)
+        context.log.info(
+            f"{name}: {report.loaded} new dumps, {report.rows:,} rows, {report.filtered:,} filtered, "
+            f"{report.rejected:,} rejected; {report.unchanged} dumps were loaded before"
         )
-        context.log.info(str(report))
         for message in (*report.warnings, *report.failures):
             context.log.warning(message)
         yield MaterializeResult(
             asset_key=["lake", name],
             metadata={
                 "dagster/row_count": report.rows,
-                "files_loaded": report.files_loaded,
-                "rows": report.rows,
+                "dumps_loaded": report.loaded,
+                "dumps_replaced": report.replaced,
+                "dumps_unchanged": report.unchanged,
+                "copies_of_loaded_dumps": report.duplicate,
                 "filtered": report.filtered,
                 "rejected": report.rejected,
                 "first_event": str(report.first_event_ts),
@@ -80,7 +108,7 @@ def lake_asset(name: str, source: Source) -> AssetsDefinition:
             severity=AssetCheckSeverity.ERROR,
             description="\n".join(report.failures) or None,
         )
-        share, limit = lake.rejected_share(name), HOUSE.declarations.max_rejected_share(name)
+        limit = HOUSE.declarations.max_rejected_share(name)
         yield AssetCheckResult(
             check_name=rejects_few,
             passed=share <= limit,
@@ -101,8 +129,8 @@ def lake_asset(name: str, source: Source) -> AssetsDefinition:
 )
 def loads(context: AssetExecutionContext) -> MaterializeResult[Any]:
     """Mirror the catalogue into the warehouse."""
-    with connect(HOUSE.settings) as connection:
-        Lake(HOUSE.settings.lake).publish_catalog(connection)
+    with connect(HOUSE.settings) as connection, closing(Lake(HOUSE.settings.lake)) as lake:
+        lake.publish_catalog(connection)
         counts = {
             table: connection.execute(f"select count(*) from ops.{table}").fetchall()[0][0]
             for table in ("loads", "rejects")

@@ -14,7 +14,7 @@ class _Plain(logging.Formatter):
         return f"{self.formatTime(record, '%H:%M:%S')}  {said}"
 
 
-@logger(description="Plain lines on standard error.")
+@logger(None, description="Plain lines on standard error.")
 def console(_: InitLoggerContext) -> logging.Logger:
     """Informative messages and worse."""
     plain = logging.Logger("avila", level=logging.INFO)

@@ -8,6 +8,7 @@ nightly = define_asset_job(
     name="nightly",
     selection=AssetSelection.all(),
     description="Dumps to published marts, in one run.",
+    config={"loggers": {"console": {}}},
 )
 
 nightly_at_two = ScheduleDefinition(

@@ -1,5 +1,6 @@
 """The lake's catalogue: which content is loaded, from which file, as which Parquet. A load is visible once
-its row is committed here."""
+its row is committed here.
+"""
 
 import sqlite3
 from collections.abc import Iterable, Iterator
@@ -158,3 +159,8 @@ class Catalog:
         self._connection.execute(
             f"insert or replace into files ({', '.join(row)}) values ({marks})", list(row.values())
         )
+
+    def leave(self, source: str, file: str, *, forget: bool) -> None:
+        """Record that a file is no longer there."""
+        change = "delete from files" if forget else "update files set present = 0"
+        self._connection.execute(f"{change} where source = ? and file = ?", [source, file])

@@ -100,7 +100,7 @@ class Expression:
         return str(printed).removeprefix("SELECT ")
 
 
-def _nodes(value: Any) -> Iterator[dict[str, Any]]:  # noqa: ANN401 - DuckDB's parse tree is untyped JSON
+def _nodes(value: Any) -> Iterator[dict[str, Any]]:
     if isinstance(value, dict):
         if "class" in value:
             yield value
@@ -111,7 +111,7 @@ def _nodes(value: Any) -> Iterator[dict[str, Any]]:  # noqa: ANN401 - DuckDB's p
             yield from _nodes(child)
 
 
-def _column_nodes(value: Any, bound: frozenset[str]) -> Iterator[dict[str, Any]]:  # noqa: ANN401
+def _column_nodes(value: Any, bound: frozenset[str]) -> Iterator[dict[str, Any]]:
     """Find column references, passing over the parameters of enclosing lambdas."""
     if isinstance(value, dict):
         if value.get("class") == "COLUMN_REF":
@@ -119,7 +119,9 @@ def _column_nodes(value: Any, bound: frozenset[str]) -> Iterator[dict[str, Any]]
                 yield value
             return
         if value.get("class") == "LAMBDA":
-            names = {node["column_names"][0] for node in _nodes(value["lhs"]) if node["class"] == "COLUMN_REF"}
+            names = {
+                node["column_names"][0] for node in _nodes(value["lhs"]) if node["class"] == "COLUMN_REF"
+            }
             yield from _column_nodes(value["expr"], bound | names)
             return
         for child in value.values():
@@ -151,6 +153,10 @@ def _banned_functions(connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
     banned = dict.fromkeys(settings, "it reads more than its own row")
     for name, kind, _ in rows:
         if name not in harmless:
-            why = "its result changes from run to run" if kind == "scalar" else "an expression sees one row only"
+            why = (
+                "its result changes from run to run"
+                if kind == "scalar"
+                else "an expression sees one row only"
+            )
             banned[name] = why
     return banned

@@ -281,7 +281,9 @@ def careful_records(
             record = [""]
         if reason is None and len(record) != width:
             reason = f"expected {width} fields, found {len(record)}"
-        if reason is None and any("\udc80" <= c <= "\udcff" for field in record for c in field if c > "\ud7ff"):
+        if reason is None and any(
+            "\udc80" <= c <= "\udcff" for field in record for c in field if c > "\ud7ff"
+        ):
             reason = "not valid UTF-8"
         if reason is not None:
             source.put_back_all_but_first()

@@ -2,7 +2,6 @@
 
 import difflib
 import json
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import duckdb
@@ -20,7 +19,7 @@ from orchestration.ingestion.sources import (
 )
 
 FILTERED = ""
-NEW_KEYS = "\ufdd2"
+BLANK = "\ufdd2"
 RETYPE = "\ufdd3"
 
 IDENTITY_COLUMNS = ("user_id", "anonymous_id")
@@ -76,7 +75,7 @@ class Query:
             before = f"step{number}"
         return (
             f"with {', '.join(steps)} select {chosen} from {before} where case when verdict is null then true "
-            f"else {witness}(rn, verdict, case when verdict <> '' then {self.raw} end) end"
+            f"when verdict = {literal(FILTERED)} then false else {witness}(rn, verdict, {self.raw}) end"
         )
 
     raw: str = "line"
@@ -289,7 +288,9 @@ class _Binding:
 
     def _type_of(self, sql: str) -> str:
         typed = ", ".join(f"cast(null as {c.native}) as f{i}" for i, c in enumerate(self.columns))
-        return str(self.connection.execute(f"describe select {sql} as v from (select {typed})").fetchall()[0][1])
+        return str(
+            self.connection.execute(f"describe select {sql} as v from (select {typed})").fetchall()[0][1]
+        )
 
     def _listing(self) -> str:
         names = [column.name for column in self.columns]
@@ -331,7 +332,9 @@ class _Binding:
         text_or_line = "line" if self.shape.layout != "csv" else "rn"
         if self.aliases:
             layers.append(
-                "select *, " + ", ".join(f"{sql} as {alias}" for alias, (sql, _) in self._plain()) + " from {from}"
+                "select *, "
+                + ", ".join(f"{sql} as {alias}" for alias, (sql, _) in self._plain())
+                + " from {from}"
             )
             if typed := [(alias, sql) for alias, (sql, _) in self._casts()]:
                 layers.append("select *, " + ", ".join(f"{s} as {a}" for a, s in typed) + " from {from}")
@@ -357,8 +360,12 @@ class _Binding:
         )
         if "event_id" not in values:
             canonical["event_id"] = self._content_hash()
-        layers.append("select *, " + ", ".join(f"{sql} as {name}" for name, sql in canonical.items()) + " from {from}")
-        layers.append(f"select *, {self._verdict(fallible, complaints, where is not None)} as verdict from {{from}}")
+        layers.append(
+            "select *, " + ", ".join(f"{sql} as {name}" for name, sql in canonical.items()) + " from {from}"
+        )
+        layers.append(
+            f"select *, {self._verdict(fallible, complaints, where is not None)} as verdict from {{from}}"
+        )
         return Query(steps=tuple(layers), missing=dict(self.missing), raw=self._raw_text())
 
     def _name(self, at: int) -> str:
@@ -392,21 +399,23 @@ class _Binding:
         if self.shape.layout == "parquet":
             return ["select *, cast(null as varchar) as fault from {from}"]
         first = "f0" if self.shape.layout == "csv" else "line"
-        fault = (
-            f"case when starts_with({first}, {bad}) then split_part({first}, {bad}, 2) "
+        marks = (
+            f"when starts_with({first}, {bad}) then split_part({first}, {bad}, 2) "
             f"when starts_with({first}, {end}) then {end}"
         )
         if self.shape.layout == "csv":
-            return [f"select *, {fault} end as fault from {{from}}"]
-        filled = "select * from {from} where trim(line) <> ''"
+            return [f"select *, case {marks} end as fault from {{from}}"]
+        # Blank lines are rare and trimming is dear, so a line is only trimmed after it has failed to parse.
+        marks = f"when line is null then {literal(BLANK)} {marks}"
+        blank = f"case when trim(line) = '' then {literal(BLANK)} else"
         if self.shape.layout == "text":
-            return [filled, *self._groups(fault)]
+            return self._groups(marks, blank)
         structure = {}
         for i, column in enumerate(self.columns):
             if self._is_own_key(i):
                 structure[column.name] = "JSON" if self.is_json(i) or i not in self._scalars() else "VARCHAR"
         flags = (
-            f"{fault} when not json_valid(line) then 'not valid JSON' "
+            f"case {marks} when not json_valid(line) then {blank} 'not valid JSON' end "
             f"when not starts_with(ltrim(line), '{{') then 'not a JSON object' end as fault"
         )
         fields = ", ".join(
@@ -415,7 +424,6 @@ class _Binding:
         )
         parsed = f"from_json(case when fault is null then line end, {literal(json.dumps(structure))}) as j"
         return [
-            filled,
             f"select *, {flags} from {{from}}",
             f"select *, {parsed if structure else 'null as j'} from {{from}}",
             f"select * exclude (j){', ' + fields if fields else ''} from {{from}}",
@@ -437,17 +445,17 @@ class _Binding:
         used |= {n for n in MAPPABLE_COLUMNS if n not in self.binder.expressions and n != "properties"}
         return {at for name in used if (at := self.find(name)) is not None}
 
-    def _groups(self, fault: str) -> list[str]:
+    def _groups(self, marks: str, blank: str) -> list[str]:
         if not self.shape.pattern:
-            return [f"select *, line as f0, {fault} end as fault from {{from}}"]
+            return [f"select *, line as f0, case {marks} when trim(line) = '' then {literal(BLANK)} end as fault from {{from}}"]
         pattern = literal(self.shape.pattern)
         names = ", ".join(literal(c.name) for c in self.columns)
         fields = ", ".join(
             f"nullif(nullif(g.{quoted(c.name)}, ''), '-') as f{i}" for i, c in enumerate(self.columns)
         )
         return [
-            f"select *, {fault} when not regexp_matches(line, {pattern}) "
-            f"then 'does not match the declared pattern' end as fault from {{from}}",
+            f"select *, case {marks} when not regexp_matches(line, {pattern}) "
+            f"then {blank} 'does not match the declared pattern' end end as fault from {{from}}",
             f"select *, regexp_extract(line, {pattern}, [{names}]) as g from {{from}}",
             f"select *, {fields} from {{from}}",
         ]
@@ -468,7 +476,7 @@ class _Binding:
             text = f"cast({sql} as varchar)"
         if name in IDENTITY_COLUMNS and self.source.placeholder_ids:
             listed = ", ".join(literal(i.lower()) for i in self.source.placeholder_ids)
-            text = f"case when lower(trim({text})) not in ({listed}) then {text} end"
+            text = f"case when not contains([{listed}], lower({text})) then {text} end"
         return text
 
     def _as_amount(
@@ -477,7 +485,9 @@ class _Binding:
         if name not in values:
             return f"cast(null as {LAKE_COLUMNS[name]})"
         sql, kind = hidden[name], values[name][1]
-        text = {"VARCHAR": f"nullif(trim({sql}), '')", "JSON": f"nullif(trim({sql} ->> '$'), '')"}.get(kind, sql)
+        text = {"VARCHAR": f"nullif(trim({sql}), '')", "JSON": f"nullif(trim({sql} ->> '$'), '')"}.get(
+            kind, sql
+        )
         complaints.append(
             f"when {text} is not null and {name} is null then "
             f"{_complaint(name, f'cast({text} as varchar)', 'an amount')}"
@@ -490,13 +500,14 @@ class _Binding:
         if name not in values:
             return "cast(null as timestamp)"
         sql, kind = hidden[name], values[name][1]
-        text = {"VARCHAR": f"nullif(trim({sql}), '')", "JSON": f"nullif(trim({sql} ->> '$'), '')"}.get(kind)
+        text = {"VARCHAR": sql, "JSON": f"({sql} ->> '$')"}.get(kind)
+        given = f"{text} <> ''" if text else f"{sql} is not null"
         complaints.append(
-            f"when {text or sql} is not null and {name} is null then "
+            f"when {name} is null and {given} then "
             f"{_complaint(name, f'cast({text or sql} as varchar)', 'a timestamp')}"
         )
         complaints.append(
-            f"when {name} < timestamp '1970-01-01' or {name} >= timestamp '2100-01-01' or not isfinite({name}) "
+            f"when {name} < timestamp '1970-01-01' or {name} >= timestamp '2100-01-01' "
             f"then {_complaint(name, f'cast({name} as varchar)', 'between 1970-01-01 and 2100-01-01')}"
         )
         if text:
@@ -517,15 +528,20 @@ class _Binding:
         # DuckDB's cast to timestamp drops an offset, its cast to timestamptz costs four times as much:
         # take the first where the text ends in Z or carries no zone at all.
         zoned = rf"regexp_matches({text}, ':\d\d([.,]\d+)?\s*([A-Za-z+-].*)$')"
-        others = ", ".join(f"try_strptime({text}, {literal(f)})" for f in _TIME_FORMATS)
-        number = f"regexp_full_match({text}, '-?\\d+(\\.\\d+)?')"
-        digits = rf"regexp_full_match({text}, '(19|20)\d\d(0\d|1[012])([012]\d|3[01])')"
+        trimmed = f"trim({text})"
+        others = ", ".join(f"try_strptime({trimmed}, {literal(f)})" for f in _TIME_FORMATS)
+        number = rf"regexp_full_match({trimmed}, '-?\d+(\.\d+)?')"
+        digits = rf"regexp_full_match({trimmed}, '(19|20)\d\d(0\d|1[012])([012]\d|3[01])')"
+        epoch = _time_of_number(f"try_cast({trimmed} as double)")
+        plain = self._localized(f"try_cast({text} as timestamp)")
+        compact = self._localized(f"cast(try_strptime({trimmed}, '%Y%m%d') as timestamp)")
         return (
-            f"coalesce(case when suffix({text}, 'Z') or suffix({text}, ' UTC') then try_cast({text} as timestamp) "
+            f"coalesce(case when suffix({text}, 'Z') or suffix({text}, ' UTC') "
+            f"then try_cast({text} as timestamp) "
             f"when {zoned} then cast(try_cast({text} as timestamptz) as timestamp) "
-            f"else {self._localized(f'try_cast({text} as timestamp)')} end, "
-            f"case when {digits} then {self._localized(f'''try_strptime({text}, '%Y%m%d')''')} "
-            f"when {number} then {_time_of_number(f'try_cast({text} as double)')} "
+            f"else {plain} end, "
+            f"case when {text} is null or {trimmed} = '' then null when {digits} then {compact} "
+            f"when {number} then {epoch} "
             f"else cast(coalesce({others}) as timestamp) end)"
         )
 
@@ -533,7 +549,11 @@ class _Binding:
         """A JSON object of the columns that nothing else consumed, by name, without those that are null."""
         pairs = ", ".join(
             f"{literal(json.dumps(self._name(at), ensure_ascii=False) + ':')} || "
-            + (f"cast(f{at} as varchar)" if self.json and self._holds_json(at) else f"cast(to_json(f{at}) as varchar)")
+            + (
+                f"cast(f{at} as varchar)"
+                if self.json and self._holds_json(at)
+                else f"cast(to_json(f{at}) as varchar)"
+            )
             for at in columns
         )
         known = f"'{{' || concat_ws(',', {pairs}) || '}}'" if pairs else "'{}'"
@@ -545,13 +565,20 @@ class _Binding:
         return self.is_json(at) or at not in self._scalars()
 
     def _only_known_keys(self) -> str:
-        own = [literal(c.name) for i, c in enumerate(self.columns) if self._is_own_key(i)]
-        return f"fault is not null or list_has_all([{', '.join(own)}]::varchar[], json_keys(line))"
+        """Whether all keys of a row are columns: cheaply where none is null, by name otherwise."""
+        own = [i for i in range(len(self.columns)) if self._is_own_key(i)]
+        filled = " + ".join(f"cast(f{i} is not null as tinyint)" for i in own) or "0"
+        names = ", ".join(literal(self._name(i)) for i in own) or "''"
+        return (
+            f"fault is not null or len(json_keys(line)) = {filled} "
+            f"or len(list_filter(json_keys(line), lambda k: k not in ({names}))) = 0"
+        )
 
     def _any_rest(self, columns: list[int]) -> str:
         consumed = [literal(self._name(i)) for i in range(len(self.columns)) if i not in columns]
         return (
-            "'{' || array_to_string(" + self._each_key(f"not list_contains([{', '.join(consumed)}]::varchar[], k)")
+            "'{' || array_to_string("
+            + self._each_key(f"k not in ({', '.join(consumed) or chr(39) * 2})")
             + ", ',') || '}'"
         )
 
@@ -582,7 +609,8 @@ class _Binding:
             cases.append("when x_where is null then 'where: the condition cannot be evaluated'")
             cases.append(f"when x_where.v is not true then {literal(FILTERED)}")
         cases += [
-            f"when x_{name} is null then {literal(f'{name}: the expression fails on this row')}" for name in fallible
+            f"when x_{name} is null then {literal(f'{name}: the expression fails on this row')}"
+            for name in fallible
         ]
         cases += complaints
         cases += [f"when {name} is null then '{name} is missing'" for name in ("event_ts", "event_name")]
@@ -605,6 +633,10 @@ class _Binding:
         )
         joined = f"array_to_string([{parts}], {literal(delimiter)})"
         return f"case when starts_with(f0, {bad}) then split_part(f0, {bad}, 3) else {joined} end"
+
+
+def _key(key: str) -> str:
+    return key if key == "where" else f"columns.{key}"
 
 
 def _in_class(character: str) -> str:
@@ -630,5 +662,3 @@ def nearest(name: str, known: list[str]) -> str:
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
     return f"; did you mean {' or '.join(near)}?" if near else ""
 
-
-Witness = Callable[[list[int], list[str], list[str]], list[bool]]

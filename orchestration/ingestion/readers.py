@@ -109,9 +109,7 @@ def _parquet(path: Path) -> Shape:
     connection = duckdb.connect()
     try:
         described = connection.execute("describe select * from read_parquet(?)", [str(path)]).fetchall()
-        counted = connection.execute(
-            "select num_rows from parquet_file_metadata(?)", [str(path)]
-        ).fetchall()
+        counted = connection.execute("select num_rows from parquet_file_metadata(?)", [str(path)]).fetchall()
     except duckdb.Error as error:
         reason = str(error).splitlines()[0]
         raise UnreadableFile(f"{path}: not a readable Parquet file ({reason}); fetch it again") from None
@@ -154,7 +152,7 @@ def _json(text: str, whole: bool) -> Shape:
     return Shape(layout=layout, columns=columns, paths=paths, sample=tuple(records))
 
 
-def _loads(line: str) -> Any:  # noqa: ANN401 - any JSON value
+def _loads(line: str) -> Any:
     try:
         return json.loads(line)
     except (ValueError, RecursionError):
@@ -227,7 +225,9 @@ def _delimited(
     if not records:
         return Shape(layout="csv", columns=(), dialect=dialect, newline=newline)
     first = [name.strip() for name in records[0]]
-    has_header = options.header if options.header is not None else _is_header(records, options.columns, wanted)
+    has_header = (
+        options.header if options.header is not None else _is_header(records, options.columns, wanted)
+    )
     if has_header:
         body += _first_record_bytes(text, dialect)
         records = records[1:]
@@ -311,9 +311,7 @@ def _delimiter(text: str, path: Path, quote: str) -> str:
     return best
 
 
-def _is_header(
-    records: list[list[str]], declared: tuple[str, ...] | None, wanted: frozenset[str]
-) -> bool:
+def _is_header(records: list[list[str]], declared: tuple[str, ...] | None, wanted: frozenset[str]) -> bool:
     """Whether the first record holds names: those declared or used, or texts over columns of numbers."""
     first = [name.strip() for name in records[0]]
     folded = {name.casefold() for name in first}

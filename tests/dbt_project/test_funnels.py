@@ -97,9 +97,7 @@ def fuzzed_users() -> dict[str, list[Event]]:
 
 
 @pytest.fixture(scope="module")
-def fuzzed_marts(
-    build_warehouse: BuildWarehouse, fuzzed_users: dict[str, list[Event]]
-) -> duckdb.DuckDBPyConnection:
+def fuzzed_marts(build_warehouse: BuildWarehouse, fuzzed_users: dict[str, list[Event]]) -> duckdb.DuckDBPyConnection:
     declared = [funnel(name, list(steps), window=WINDOW, order=order) for name, (steps, order) in FUNNELS.items()]
     declared += [
         {
@@ -117,9 +115,7 @@ def fuzzed_marts(
     return build_warehouse(frame(fuzzed_users), {"funnels": declared}, select="+funnel_users +funnel_steps")
 
 
-def reported(
-    connection: duckdb.DuckDBPyConnection, name: str
-) -> dict[str, tuple[int, float | None, float | None]]:
+def reported(connection: duckdb.DuckDBPyConnection, name: str) -> dict[str, tuple[int, float | None, float | None]]:
     rows = connection.execute(
         """
         select user_key, steps_completed, epoch(entered_at) - epoch(?::timestamp),

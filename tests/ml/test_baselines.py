@@ -66,9 +66,7 @@ def test_logistic_regression_equals_a_scikit_learn_pipeline() -> None:
         StandardScaler(),
         LogisticRegression(C=1.0, max_iter=1000),
     ).fit(known.x.astype(float), known.y)
-    np.testing.assert_allclose(
-        ours.predict_proba(known.x), pipeline.predict_proba(known.x.astype(float)), atol=1e-4
-    )
+    np.testing.assert_allclose(ours.predict_proba(known.x), pipeline.predict_proba(known.x.astype(float)), atol=1e-4)
 
 
 def test_contributions_of_every_rule_add_up_to_the_log_odds() -> None:

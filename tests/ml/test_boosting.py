@@ -37,9 +37,7 @@ def test_constrained_features_move_the_probability_one_way_only(
 
 
 @pytest.mark.parametrize("exact", [True, False])
-def test_contributions_add_up_to_the_calibrated_log_odds(
-    trees: BoostedTrees, x: np.ndarray, exact: bool
-) -> None:
+def test_contributions_add_up_to_the_calibrated_log_odds(trees: BoostedTrees, x: np.ndarray, exact: bool) -> None:
     p = trees.predict_proba(x)[:, 1]
     margin = (np.log(p / (1 - p)) - trees.calibrator_.intercept) / trees.calibrator_.slope
     rest = margin - trees.contributions(x, exact=exact).sum(axis=1)

@@ -100,9 +100,7 @@ def test_simple_rules_are_kept_as_well(
 ) -> None:
     known = Snapshots.from_frame(churn_frame, CHURN).labelled()
     predictor = next(one for one in fit_baselines(CHURN, known.x, known.y) if one.name == rule)
-    result = replace(
-        churn_result, predictor=predictor, version=rule, verdict="simple_rule", test=pd.DataFrame()
-    )
+    result = replace(churn_result, predictor=predictor, version=rule, verdict="simple_rule", test=pd.DataFrame())
     home = registry.save(result)
     assert (home / "model.json").exists()
     pd.testing.assert_frame_equal(score(registry.load(CHURN), churn_now), score(result, churn_now))

@@ -38,9 +38,7 @@ def test_reasons_are_a_few_plain_sentences(scores: pd.DataFrame) -> None:
     assert riskiest[0].startswith("higher risk: ")
 
 
-def test_row_order_does_not_matter(
-    scores: pd.DataFrame, churn_result: TrainingResult, churn_now: pd.DataFrame
-) -> None:
+def test_row_order_does_not_matter(scores: pd.DataFrame, churn_result: TrainingResult, churn_now: pd.DataFrame) -> None:
     pd.testing.assert_frame_equal(score(churn_result, churn_now.sample(frac=1, random_state=1)), scores)
 
 

@@ -45,15 +45,10 @@ def test_every_part_s_horizons_end_before_the_next_part_begins(cutoffs, horizon,
     assert [repr(split) for split in again] == [repr(split) for split in splits]
 
 
-@given(cutoffs=st.lists(st.integers(0, 300), min_size=1, max_size=40), horizon=st.integers(1, 60))
-def test_a_history_longer_than_the_horizon_always_has_a_test(cutoffs, horizon) -> None:
-    distinct = np.unique(days(cutoffs))
-    fits = distinct[-1] - distinct[0] >= np.timedelta64(horizon, "D")
-    # With irregular dates the shares may leave training shorter than the test; two dates always fit.
-    if len(distinct) == 2:
-        assert bool(list(candidate_splits(distinct, horizon_days=horizon))) == fits
-    if not fits:
-        assert not list(candidate_splits(distinct, horizon_days=horizon))
+@given(first=st.integers(0, 300), apart=st.integers(1, 90), horizon=st.integers(1, 90))
+def test_two_dates_make_a_split_exactly_when_a_horizon_apart(first, apart, horizon) -> None:
+    splits = list(candidate_splits(days([first, first + apart]), horizon_days=horizon))
+    assert len(splits) == (1 if apart >= horizon else 0)
 
 
 @pytest.mark.parametrize(

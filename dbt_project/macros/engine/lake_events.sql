@@ -5,10 +5,11 @@
 {%- endmacro %}
 
 {% macro default__lake_events() -%}
+    {%- set loads = source('ops', 'loads') -%}
     {%- set live_files = [] -%}
-    {%- if execute and load_relation(source('ops', 'loads')) -%}
+    {%- if execute and load_relation(loads) -%}
         {%- set query -%}
-            select parquet_file from {{ source('ops', 'loads') }}
+            select parquet_file from {{ loads }}
             where retired_seq is null and parquet_file is not null
             order by load_seq
         {%- endset -%}

@@ -9,29 +9,25 @@ with days as (
     where days.activity_date >= anchors.anchor_date
 ),
 
-periods as (
-    select * from {{ ref('int_calendar_periods') }}
+calendar as (
+    select * from {{ ref('int_calendar_days') }}
     where grain in ({{ text_list(var('cohorts')['grains']) }})
 ),
 
 user_periods as (
     select
-        activity.grain,
+        active.grain,
         days.user_key,
         cohort.period_start as cohort_period,
-        cast(activity.period_index - cohort.period_index as integer) as period_number,
+        cast(active.period_index - cohort.period_index as integer) as period_number,
         sum(days.revenue) as revenue
     from days
-    inner join periods as activity
+    inner join calendar as active on days.activity_date = active.day
+    inner join calendar as cohort
         on
-            days.activity_date >= activity.period_start
-            and days.activity_date < activity.next_period_start
-    inner join periods as cohort
-        on
-            activity.grain = cohort.grain
-            and days.anchor_date >= cohort.period_start
-            and days.anchor_date < cohort.next_period_start
-    group by activity.grain, days.user_key, cohort.period_start, activity.period_index - cohort.period_index
+            active.grain = cohort.grain
+            and days.anchor_date = cohort.day
+    group by active.grain, days.user_key, cohort.period_start, active.period_index - cohort.period_index
 )
 
 select * from user_periods

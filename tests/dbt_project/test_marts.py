@@ -1,0 +1,221 @@
+"""Marts of random histories against plain Python."""
+
+import random
+from collections import defaultdict
+from collections.abc import Iterable
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from zoneinfo import ZoneInfo
+
+import duckdb
+import pandas as pd
+import pytest
+
+from tests.conftest import BuildWarehouse
+from tests.oracles.behaviour import (
+    Event,
+    Session,
+    deduplicate,
+    fifth,
+    identify,
+    local_date,
+    retained,
+    sessionize,
+)
+
+ZONES = ["UTC", "America/Sao_Paulo", "Asia/Kathmandu", "Europe/London"]
+TIMEOUT = timedelta(minutes=30)
+
+
+def random_history(seed: int, *, size: int = 1500) -> list[Event]:
+    """Users, devices some of whom share, logins, ties, copies and gaps that lie about the timeout."""
+    generator = random.Random(seed)
+    events = []
+    for number in range(size):
+        user = f"user{generator.randrange(40)}"
+        device = f"device{generator.randrange(60)}" if generator.random() < 0.8 else None
+        # Late March 2025 has the change to summer time in London; the clock is coarse so that gaps of
+        # exactly the timeout and simultaneous events are common.
+        moment = datetime(2025, 3, 20) + timedelta(minutes=10 * generator.randrange(20 * 144))
+        moment += generator.choice([timedelta(), timedelta(), timedelta(microseconds=1)])
+        name = generator.choice(["view", "view", "page_view", "purchase"])
+        events.append(
+            Event(
+                source=generator.choice(["web", "app"]),
+                event_id=f"{number:05d}",
+                event_ts=moment,
+                event_name=name,
+                user_id=user if device is None or generator.random() < 0.3 else None,
+                anonymous_id=device,
+                page=generator.choice([None, "/a", "/b", "/c"]),
+                revenue=Decimal(generator.randrange(1, 100)) if name == "purchase" else None,
+            )
+        )
+    copies = [generator.choice(events) for _ in range(size // 20)]
+    later = [
+        Event(**{**vars(event), "event_ts": event.event_ts + timedelta(seconds=generator.randrange(1, 9999))})
+        for event in generator.sample(events, size // 20)
+    ]
+    everything = [*events, *copies, *later]
+    generator.shuffle(everything)
+    return everything
+
+
+def frame(events: Iterable[Event]) -> pd.DataFrame:
+    return pd.DataFrame([vars(event) for event in events]).drop(columns="user_key")
+
+
+class Case:
+    """One history, its expected answers and the marts built from it."""
+
+    def __init__(self, build: BuildWarehouse, zone: str, seed: int) -> None:
+        history = random_history(seed)
+        self.zone = ZoneInfo(zone)
+        self.events = identify(deduplicate(history))
+        self.sessions = sessionize(self.events, timeout=TIMEOUT)
+        self.marts: duckdb.DuckDBPyConnection = build(frame(history), {"reporting_timezone": zone})
+
+    def day(self, moment: datetime) -> date:
+        return local_date(moment, self.zone)
+
+    def days(self) -> dict[str, set[date]]:
+        days: dict[str, set[date]] = defaultdict(set)
+        for event in self.events:
+            days[event.user_key].add(self.day(event.event_ts))
+        return days
+
+
+@pytest.fixture(scope="module", params=ZONES)
+def case(request: pytest.FixtureRequest, build_warehouse: BuildWarehouse) -> Case:
+    return Case(build_warehouse, request.param, seed=ZONES.index(request.param))
+
+
+def test_every_event_has_its_user(case: Case) -> None:
+    rows = case.marts.execute("select source, event_id, event_ts, user_key from marts.events").fetchall()
+    expected = [(event.source, event.event_id, event.event_ts, event.user_key) for event in case.events]
+    assert sorted(rows) == sorted(expected)
+
+
+def test_sessions(case: Case) -> None:
+    rows = case.marts.execute(
+        """
+        select user_key, started_at, ended_at, duration_seconds, events, page_views, key_events, revenue,
+            entry_page, exit_page, is_bounce, session_date
+        from marts.sessions
+        """
+    ).fetchall()
+
+    def expected(session: Session) -> tuple[object, ...]:
+        first, last = session.events[0], session.events[-1]
+        names = [event.event_name for event in session.events]
+        return (
+            session.user_key,
+            first.event_ts,
+            last.event_ts,
+            (last.event_ts - first.event_ts).total_seconds(),
+            len(session.events),
+            names.count("page_view"),
+            names.count("purchase"),
+            session.revenue,
+            session.pages[0] if session.pages else None,
+            session.pages[-1] if session.pages else None,
+            len(session.events) == 1,
+            case.day(first.event_ts),
+        )
+
+    key = lambda row: (row[0], row[1])  # noqa: E731
+    assert sorted(rows, key=key) == sorted(map(expected, case.sessions), key=key)
+
+
+def test_events_carry_the_session_they_lie_in(case: Case) -> None:
+    rows = case.marts.execute("select source, event_id, session_id from marts.events").fetchall()
+    session_of = {(source, event_id): session for source, event_id, session in rows}
+    groups = [{session_of[event.source, event.event_id] for event in session.events} for session in case.sessions]
+    assert all(len(group) == 1 for group in groups)
+    assert len(set().union(*groups)) == len(case.sessions)
+
+
+def test_user_days(case: Case) -> None:
+    expected: dict[tuple[str, date], list[Decimal]] = defaultdict(lambda: [Decimal(0)] * 3)
+    for session in case.sessions:
+        seen = set()
+        for event in session.events:
+            cell = (session.user_key, case.day(event.event_ts))
+            sessions, events, revenue = expected[cell]
+            expected[cell] = [sessions + (cell not in seen), events + 1, revenue + (event.revenue or 0)]
+            seen.add(cell)
+    rows = case.marts.execute(
+        "select user_key, activity_date, sessions, events, revenue from marts.user_days"
+    ).fetchall()
+    assert {(user, day): measures for user, day, *measures in rows} == expected
+
+
+@pytest.mark.parametrize("grain", ["day", "week", "month"])
+def test_retention(case: Case, grain: str) -> None:
+    rows = case.marts.execute(
+        """
+        select cohort.cohort_period, period.period_start, cohort.retained_users
+        from marts.cohort_retention as cohort
+        join intermediate.int_calendar_periods as first
+            on first.grain = cohort.grain and first.period_start = cohort.cohort_period
+        join intermediate.int_calendar_periods as period
+            on period.grain = cohort.grain and period.period_index = first.period_index + cohort.period_number
+        where cohort.grain = ? and retained_users > 0
+        """,
+        [grain],
+    ).fetchall()
+    assert {(cohort, period): users for cohort, period, users in rows} == retained(case.days(), grain)
+
+
+def test_rfm(case: Case) -> None:
+    last = max(case.day(event.event_ts) for event in case.events)
+    purchases: dict[str, list[Event]] = defaultdict(list)
+    for event in case.events:
+        if event.event_name == "purchase":
+            purchases[event.user_key].append(event)
+    quantities = {
+        user: (
+            (last - max(case.day(event.event_ts) for event in events)).days,
+            len(events),
+            sum(event.revenue or 0 for event in events),
+        )
+        for user, events in purchases.items()
+    }
+    recencies, frequencies, monetaries = zip(*quantities.values(), strict=True)
+    expected = {
+        user: (r, f, m, 6 - fifth(r, recencies), fifth(f, frequencies), fifth(m, monetaries))
+        for user, (r, f, m) in quantities.items()
+    }
+    rows = case.marts.execute(
+        """
+        select user_key, recency_days, frequency, monetary, r_score, f_score, m_score from marts.rfm_scores
+        where as_of_date = ?
+        """,
+        [last],
+    ).fetchall()
+    assert {user: tuple(scores) for user, *scores in rows} == expected
+
+
+def test_users(case: Case) -> None:
+    rows = case.marts.execute("select user_key, first_seen_at, last_seen_at, events from marts.users").fetchall()
+    times: dict[str, list[datetime]] = defaultdict(list)
+    for event in case.events:
+        times[event.user_key].append(event.event_ts)
+    assert {user: tuple(rest) for user, *rest in rows} == {
+        user: (min(own), max(own), len(own)) for user, own in times.items()
+    }
+
+
+def test_features_never_see_their_future(build_warehouse: BuildWarehouse) -> None:
+    """Features as of a date equal those of a warehouse that ends at that date's midnight."""
+    history = random_history(99)
+    cutoff = datetime(2025, 3, 31)
+    whole = build_warehouse(frame(history), select="+user_snapshots")
+    until = build_warehouse(
+        frame(event for event in deduplicate(history) if event.event_ts < cutoff), select="+user_snapshots"
+    )
+    query = "select * from features.user_snapshots where as_of = ? order by user_key"
+    assert whole.execute(query, [cutoff.date()]).fetchall() == until.execute(query, [cutoff.date()]).fetchall()
+    assert whole.execute("select count(*) from features.user_snapshots where as_of = ?", [cutoff.date()]).fetchall() > [
+        (30,)
+    ]
