@@ -15,7 +15,7 @@ the traits engagement e and intent i, independent standard normals, and the offs
 
     visit_rate            r = 0.15 exp(0.9 e)                                visits per day of W
     churn_hazard          h = exp(-0.25 e - 0.35 i + channel) / 100          per day, in the long run
-    purchase_propensity   p = 1 / (1 + exp(3.2 - 0.5 i - channel - device))  per visit
+    purchase_propensity   p = 1 / (1 + exp(2.9 - 0.4 i - channel - device))  per visit
     browse_depth          d = 2.5 exp(0.6 i)                                 more events of browsing per visit
 
 While here, a person visits as a Poisson process of intensity r dW and leaves for good at the hazard
@@ -235,11 +235,11 @@ def probability_of_none(
         horizon_days: How far to look.
         buying: Ask for P(no purchase) instead: of the visits after the cutoff only those that buy count.
     """
-    clock, start = Clock(shop.start, shop.days), np.datetime64(shop.start)
     arrived, visited, now = (
-        np.broadcast_to((np.asarray(times, "M8[us]") - start) / np.timedelta64(1, "D"), len(people))
+        (np.asarray(times, "M8[us]") - np.datetime64(shop.start)) / np.timedelta64(1, "D")
         for times in (people["arrived_at"], last_visit, cutoff)
     )
+    clock = Clock(shop.start, int(now + horizon_days) + 1)
     hazard, rate, propensity = people[["churn_hazard", "visit_rate", "purchase_propensity"]].to_numpy().T
 
     def quiet(rate: Array, since: Array, until: Array, steps: int = 64) -> tuple[Array, Array]:
@@ -259,7 +259,8 @@ def probability_of_none(
 
 def draw_people(shop: Shop, clock: Clock, rng: np.random.Generator) -> pd.DataFrame:
     """Draw people, as the module says, until their events and the bots' are expected to be enough."""
-    blocks, wanted = [], (1 - BOT_SHARE) * shop.events
+    blocks: list[pd.DataFrame] = []
+    wanted = (1 - BOT_SHARE) * shop.events
     while wanted > 0:
         people = pd.DataFrame(rng.standard_normal((BLOCK, 2)), columns=["engagement", "intent"])
         engagement, intent = people["engagement"], people["intent"]
@@ -267,7 +268,7 @@ def draw_people(shop: Shop, clock: Clock, rng: np.random.Generator) -> pd.DataFr
         people["device"] = rng.choice(len(DEVICES), BLOCK, p=DEVICES["share"])
         channel = CHANNELS.take(people["channel"].to_numpy()).reset_index()
         device = DEVICES.take(people["device"].to_numpy()).reset_index()
-        logit = -3.2 + 0.5 * intent + channel["logit_propensity"] + device["logit_propensity"]
+        logit = -2.9 + 0.4 * intent + channel["logit_propensity"] + device["logit_propensity"]
         people["visit_rate"] = 0.15 * np.exp(0.9 * engagement)
         people["churn_hazard"] = np.exp(-0.25 * engagement - 0.35 * intent + channel["log_hazard"]) / 100
         people["purchase_propensity"] = 1 / (1 + np.exp(-logit))
@@ -285,9 +286,9 @@ def draw_people(shop: Shop, clock: Clock, rng: np.random.Generator) -> pd.DataFr
         stay = np.subtract(*clock.weight(people[["left", "arrived"]].clip(0, shop.days).to_numpy()).T)
         hurdle = np.cbrt(people["purchase_propensity"])
         size = 1 + people["browse_depth"] + 2 * hurdle + hurdle**2 + hurdle**3 + 0.12 * people["registered"]
-        expected = np.cumsum(size * (people["visit_rate"] * stay + (people["arrived"] >= 0)))
-        blocks.append(people[expected < wanted])
-        wanted -= float(np.max(expected))
+        expected = (size * (people["visit_rate"] * stay + (people["arrived"] >= 0))).cumsum()
+        blocks.append(people[expected.shift(fill_value=0.0) < wanted])
+        wanted -= expected.iloc[-1]
     return pd.concat(blocks, ignore_index=True)
 
 

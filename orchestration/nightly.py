@@ -29,7 +29,7 @@ def main() -> int:
     Returns:
         0 when the night was published, 1 when it was not, 2 when ``avila.yml`` or the environment is wrong.
     """
-    console, errors = Console(), Console(stderr=True)
+    console, errors = Console(width=None if sys.stdout.isatty() else 100), Console(stderr=True)
     started = time.monotonic()
     settings = Settings()
     try:

@@ -23,7 +23,7 @@ def main() -> int:
         Console(stderr=True).print(f"Nothing is published at {marts} yet: run [bold]make run[/bold] first.")
         return 2
     shell = Path(sys.executable).parent / "duckdb"
-    arguments = [str(shell), "-readonly", str(marts), "-cmd", "use marts;"]
+    arguments = [str(shell), "-readonly", str(marts), "-cmd", "use marts.marts;"]
     if sys.stdin.isatty():
         for line in BANNER.splitlines():
             arguments += ["-cmd", line]

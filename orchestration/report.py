@@ -3,17 +3,25 @@
 import json
 
 import duckdb
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
 from orchestration.settings import Settings
+
+MEASURES = {
+    "roc_auc": "ROC-AUC",
+    "pr_auc": "PR-AUC",
+    "log_loss": "log loss",
+    "calibration_error": "calibration error",
+}
 
 QUERIES = (
     (
         "Which step of each funnel loses the most users?",
         """
         select funnel, step_name, users, round(100 * from_previous, 1) as percent_of_previous
-        from marts.funnel_steps
+        from funnel_steps
         where entry_grain = 'all' and step_number > 1
         qualify row_number() over (partition by funnel order by from_previous) = 1
         order by funnel
@@ -24,7 +32,7 @@ QUERIES = (
         """
         select sum(cohort_users) as users, sum(retained_users) as came_back,
             round(100.0 * sum(retained_users) / sum(cohort_users), 1) as percent
-        from marts.cohort_retention
+        from cohort_retention
         where grain = 'week' and period_number = 1 and is_complete
         """,
     ),
@@ -33,7 +41,7 @@ QUERIES = (
         """
         select rfm_segment, count(*) as users, sum(revenue) as revenue,
             round(1 - avg(churn_probability), 2) as stays
-        from marts.users
+        from users
         where rfm_segment is not null
         group by rfm_segment
         order by revenue desc
@@ -47,14 +55,19 @@ def print_report(settings: Settings, console: Console) -> None:
     """Print what the published file holds."""
     path = settings.published / "marts.duckdb"
     with duckdb.connect(str(path), read_only=True) as connection:
+        connection.execute("use marts.marts")
         console.print(_rows(connection))
         console.print(_loads(connection))
-        console.print(_models(connection))
-        console.print(f"[bold]Published[/bold] {path}, and as Parquet under {settings.published / 'parquet'}")
+        models, verdicts = _models(connection)
+        console.print(models)
+        for verdict in verdicts:
+            console.print(f"  {verdict}", soft_wrap=True, highlight=False)
+        console.print(f"\n[bold]Published[/bold] {path}", soft_wrap=True)
+        console.print(f"and as Parquet under {settings.published / 'parquet'}", soft_wrap=True)
         console.print("Query it at any time with [bold]make sql[/bold]; see the lineage with [bold]make ui[/bold].\n")
         for question, sql in QUERIES:
             console.print(f"[bold]{question}[/bold]")
-            console.print(_dedent(sql), style="dim", highlight=False)
+            console.print(_dedent(sql), style="dim", highlight=False, soft_wrap=True)
             console.print(_table(connection.execute(sql)))
 
 
@@ -63,7 +76,7 @@ def _rows(connection: duckdb.DuckDBPyConnection) -> Table:
         "select schema_name || '.' || table_name, estimated_size from duckdb_tables() "
         "where schema_name = 'marts' order by all"
     ).fetchall()
-    grid = Table(title="What the night built", title_justify="left", show_edge=False)
+    grid = _grid("What the night built")
     grid.add_column("table")
     grid.add_column("rows", justify="right")
     for name, rows in tables:
@@ -76,7 +89,9 @@ def _loads(connection: duckdb.DuckDBPyConnection) -> Table:
         connection.execute(
             """
             select source, count(*) as files, sum(rows) as rows, sum(filtered) as filtered, sum(rejected) as rejected,
-                min(first_event_ts) as first_event, max(last_event_ts) as last_event
+                
+                strftime(min(first_event_ts), '%Y-%m-%d %H:%M') as first_event,
+                strftime(max(last_event_ts), '%Y-%m-%d %H:%M') as last_event
             from ops.loads where status = 'live' group by source order by source
             """
         ),
@@ -84,33 +99,33 @@ def _loads(connection: duckdb.DuckDBPyConnection) -> Table:
     )
 
 
-def _models(connection: duckdb.DuckDBPyConnection) -> Table:
+def _models(connection: duckdb.DuckDBPyConnection) -> tuple[Table, list[str]]:
+    """Test metrics of every estimator, and each model's verdict in a sentence."""
     rows = connection.execute(
         """
-        select model, verdict, version, metrics, explanation from ops.model_versions
+        select model, estimator, metrics, explanation from ops.model_versions
         qualify row_number() over (partition by model order by trained_at desc) = 1 order by model
         """
     ).fetchall()
-    grid = Table(title="Models, on outcomes later than any they learnt from", title_justify="left", show_edge=False)
-    for column in ("model", "estimator", "ROC-AUC", "PR-AUC", "log loss", "calibration error"):
-        grid.add_column(column, justify="left" if column in ("model", "estimator") else "right")
-    for model, verdict, version, metrics, explanation in rows:
+    grid = _grid("Models, on outcomes later than any they learnt from")
+    for heading in ("model", "estimator", *MEASURES.values()):
+        grid.add_column(heading, justify="left" if heading in ("model", "estimator") else "right")
+    verdicts = []
+    for model, chosen, metrics, explanation in rows:
+        verdicts.append(f"{model}: {explanation}")
         scores: dict[str, float] = json.loads(metrics)
-        estimators = list(dict.fromkeys(name.split(".")[0] for name in scores))
-        for estimator in estimators:
-            cells = [
-                f"{scores.get(f'{estimator}.{measure}', float('nan')):.3f}"
-                for measure in ("roc_auc", "pr_auc", "log_loss", "calibration_error")
-            ]
-            grid.add_row(model, estimator, *cells)
-        grid.add_row(
-            model, f"[dim]{explanation} ({verdict}, {version})[/dim]" if not estimators else "", end_section=True
-        )
-    return grid
+        for estimator in dict.fromkeys(name.split(".")[0] for name in scores):
+            cells = [f"{scores.get(f'{estimator}.{measure}', float('nan')):.3f}" for measure in MEASURES]
+            grid.add_row(model, f"{estimator}{' (scores)' if estimator == chosen else ''}", *cells)
+    return grid, verdicts
+
+
+def _grid(title: str | None = None) -> Table:
+    return Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False)
 
 
 def _table(result: duckdb.DuckDBPyConnection, title: str | None = None) -> Table:
-    grid = Table(title=title, title_justify="left", show_edge=False)
+    grid = _grid(title)
     for name, kind, *_ in result.description or []:
         grid.add_column(name, justify="left" if str(kind) in ("VARCHAR", "STRING") else "right")
     for row in result.fetchall():

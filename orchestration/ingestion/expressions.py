@@ -3,7 +3,7 @@
 import copy
 import json
 from collections.abc import Callable, Iterator
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 import duckdb
@@ -17,6 +17,8 @@ _FORBIDDEN = {
     "DEFAULT": "`default`",
     "POSITIONAL_REFERENCE": "a positional reference",
 }
+
+_ARITHMETIC = {"+", "-", "*", "/", "//", "%", "**", "^"}
 
 Reference = tuple[str, ...]
 
@@ -49,24 +51,24 @@ class Expression:
         self._refuse_unsafe()
 
     def _parse(self, statement: str) -> dict[str, Any]:
-        parsed = json.loads(self._rows("select json_serialize_sql(cast(? as varchar))", statement)[0][0])
+        parsed = json.loads(self._scalar(f"select json_serialize_sql({literal(statement)})"))
         if parsed["error"]:
             raise ExpressionError(f"cannot be read as SQL: {parsed['error_message']}")
         nodes = [statement["node"] for statement in parsed["statements"]]
         plain = {**nodes[0], "select_list": None, "from_table": None} if nodes else {}
-        bare = self._rows("select json_serialize_sql('select 1')")[0][0]
-        expected = json.loads(bare)["statements"][0]["node"]
+        expected = json.loads(self._scalar("select json_serialize_sql('select 1')"))["statements"][0]["node"]
         empty = {**expected, "select_list": None, "from_table": None}
         one = len(nodes) == 1 and len(nodes[0].get("select_list", [])) == 1
         if not one or plain != empty or nodes[0]["from_table"]["type"] != "EMPTY":
             raise ExpressionError("expected one SQL expression over the dump's columns, and nothing after it")
         return dict(parsed)
 
-    def _rows(self, query: str, *parameters: str) -> list[tuple[Any, ...]]:
-        return self._connection.execute(query, list(parameters)).fetchall()
+    def _scalar(self, query: str) -> str:
+        # No bound parameters: DuckDB imports pandas for them, which costs a second.
+        return str(self._connection.execute(query).fetchall()[0][0])
 
     def _refuse_unsafe(self) -> None:
-        banned = _banned_functions(self._connection)
+        banned = _banned_functions()
         for node in _nodes(self._node):
             kind = node.get("class")
             if kind in _FORBIDDEN:
@@ -79,28 +81,29 @@ class Expression:
     @cached_property
     def references(self) -> frozenset[Reference]:
         """The columns it reads, each as its dotted parts: ``actor.login`` is ``('actor', 'login')``."""
-        return frozenset(tuple(node["column_names"]) for node in _column_nodes(self._node, frozenset()))
+        return frozenset(tuple(node["column_names"]) for node, _ in _column_nodes(self._node))
 
     @property
     def bare(self) -> Reference | None:
         """The column it is, when it is nothing but a column's name."""
         return tuple(self._node["column_names"]) if self._node["class"] == "COLUMN_REF" else None
 
-    def render(self, rename: Callable[[Reference], list[str]]) -> str:
+    def render(self, rename: Callable[[Reference, bool], str]) -> str:
         """The same expression with every column renamed.
 
         Args:
-            rename: From a reference's parts to the new parts.
+            rename: Gives the new name for a reference's parts, and whether it stands where a number is
+                wanted: in arithmetic, or compared with something that is no text.
         """
         statement = copy.deepcopy(self._statement)
         node = statement["statements"][0]["node"]["select_list"][0]
-        for column in _column_nodes(node, frozenset()):
-            column["column_names"] = rename(tuple(column["column_names"]))
-        printed = self._rows("select json_deserialize_sql(cast(? as json))", json.dumps(statement))[0][0]
-        return str(printed).removeprefix("SELECT ")
+        for column, as_number in list(_column_nodes(node)):
+            column["column_names"] = [rename(tuple(column["column_names"]), as_number)]
+        tree = literal(json.dumps(statement, ensure_ascii=False))
+        return self._scalar(f"select json_deserialize_sql(cast({tree} as json))").removeprefix("SELECT ")
 
 
-def _nodes(value: Any) -> Iterator[dict[str, Any]]:
+def _nodes(value: Any) -> Iterator[dict[str, Any]]:  # noqa: ANN401 - DuckDB's parse tree is untyped JSON
     if isinstance(value, dict):
         if "class" in value:
             yield value
@@ -111,28 +114,55 @@ def _nodes(value: Any) -> Iterator[dict[str, Any]]:
             yield from _nodes(child)
 
 
-def _column_nodes(value: Any, bound: frozenset[str]) -> Iterator[dict[str, Any]]:
-    """Find column references, passing over the parameters of enclosing lambdas."""
-    if isinstance(value, dict):
-        if value.get("class") == "COLUMN_REF":
-            if value["column_names"][0] not in bound:
-                yield value
-            return
-        if value.get("class") == "LAMBDA":
-            names = {
-                node["column_names"][0] for node in _nodes(value["lhs"]) if node["class"] == "COLUMN_REF"
-            }
-            yield from _column_nodes(value["expr"], bound | names)
-            return
-        for child in value.values():
-            yield from _column_nodes(child, bound)
-    elif isinstance(value, list):
+def _column_nodes(
+    value: Any,  # noqa: ANN401
+    bound: frozenset[str] = frozenset(),
+    as_number: bool = False,
+) -> Iterator[tuple[dict[str, Any], bool]]:
+    """Find column references, passing over the parameters of lambdas, and whether each is used as a number."""
+    if isinstance(value, list):
         for child in value:
-            yield from _column_nodes(child, bound)
+            yield from _column_nodes(child, bound, as_number)
+    if not isinstance(value, dict):
+        return
+    kind = value.get("class")
+    if kind == "COLUMN_REF":
+        if value["column_names"][0] not in bound:
+            yield value, as_number
+    elif kind == "LAMBDA":
+        names = {n["column_names"][0] for n in _nodes(value["lhs"]) if n["class"] == "COLUMN_REF"}
+        yield from _column_nodes(value["expr"], bound | names)
+    else:
+        inside = as_number if kind is None else _wants_numbers(value)
+        for child in value.values():
+            yield from _column_nodes(child, bound, inside)
 
 
-def _banned_functions(connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
+def _wants_numbers(node: dict[str, Any]) -> bool:
+    if node["class"] == "FUNCTION":
+        return node["function_name"] in _ARITHMETIC
+    if node["class"] in ("COMPARISON", "BETWEEN") or node["type"] in ("COMPARE_IN", "COMPARE_NOT_IN"):
+        constants = [n for n in _nodes(list(node.values())) if n["class"] == "CONSTANT"]
+        return not any(n["value"]["type"]["id"] == "VARCHAR" for n in constants)
+    return False
+
+
+def literal(text: str) -> str:
+    """A SQL string."""
+    escaped = text.replace("'", "''")
+    return f"'{escaped}'"
+
+
+def quoted(name: str) -> str:
+    """A SQL identifier."""
+    escaped = name.replace('"', '""')
+    return f'"{escaped}"'
+
+
+@cache
+def _banned_functions() -> dict[str, str]:
     """Functions whose result does not depend on the row alone, with the reason to refuse each."""
+    connection = duckdb.connect()
     rows = connection.execute(
         """
         select distinct lower(function_name), function_type, stability
@@ -148,6 +178,7 @@ def _banned_functions(connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
         where function_type in ('scalar', 'macro') and coalesce(stability, 'CONSISTENT') = 'CONSISTENT'
         """
     ).fetchall()
+    connection.close()
     harmless = {name for (name,) in scalar}
     settings = {"getenv", "getvariable", "current_setting", "unnest", "query", "query_table"}
     banned = dict.fromkeys(settings, "it reads more than its own row")

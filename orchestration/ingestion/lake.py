@@ -19,9 +19,10 @@ import pyarrow as pa
 
 from orchestration.ingestion import readers
 from orchestration.ingestion.catalog import Catalog, File, Load
+from orchestration.ingestion.expressions import literal, quoted
 from orchestration.ingestion.loader import REJECTS_SCHEMA, Loaded, load_file, sync
 from orchestration.ingestion.mapping import Binder, MappingError, nearest
-from orchestration.ingestion.readers import Shape, UnreadableFile, literal
+from orchestration.ingestion.readers import Shape, UnreadableFile
 from orchestration.ingestion.sources import Source
 
 COMMIT_EVERY_SECONDS = 2.0
@@ -150,7 +151,7 @@ class Lake:
             connection: An open DuckDB connection, in no transaction.
             schema: Where the tables go; made when missing.
         """
-        target = readers.quoted(schema)
+        target = quoted(schema)
         loads = self.loads()
         names = list(Load.__dataclass_fields__)
         table = pa.table(

@@ -12,8 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from orchestration.ingestion import feed, readers
+from orchestration.ingestion.expressions import literal
 from orchestration.ingestion.mapping import BLANK, RETYPE, Binder
-from orchestration.ingestion.readers import Shape, UnreadableFile, literal
+from orchestration.ingestion.readers import Shape, UnreadableFile
 from orchestration.ingestion.sources import Source
 
 REJECTS_SCHEMA = pa.schema(

@@ -2,13 +2,14 @@
 
 import difflib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import duckdb
 
 from orchestration.ingestion import feed
-from orchestration.ingestion.expressions import Expression, ExpressionError, Reference
-from orchestration.ingestion.readers import Column, Shape, literal, quoted
+from orchestration.ingestion.expressions import Expression, ExpressionError, Reference, literal, quoted
+from orchestration.ingestion.readers import Column, Shape
 from orchestration.ingestion.sources import (
     CANONICAL_AMOUNTS,
     CANONICAL_TEXT,
@@ -199,22 +200,32 @@ class _Binding:
     def value(self, key: str, expression: Expression) -> tuple[str, str, bool]:
         """SQL over the aliases for an expression, its type, and whether evaluating it may fail.
 
-        A bare column is its text. Otherwise a column counts as the number its sample shows; where that does
-        not bind, as text; where that does not either, as whatever type DuckDB detects in the sample.
+        A column is its text wherever text will do, so that an id keeps its zeros and a row means the same in
+        every file; it is a number in arithmetic and in comparisons with one. Where that does not bind, it is
+        a number throughout, then text throughout, then of the type that DuckDB detects in the sample, and at
+        last a number whatever the sample shows.
         """
         if expression.bare is not None and self._known(expression.bare):
             sql, kind = self.raw(key, expression.bare)
             return (sql, kind if kind != "native" else self._type_of(sql), False)
         for reference in expression.references:  # JSON-ness of a column must be settled before it is used
             self.position(key, reference)
+        variants: tuple[Callable[[Reference, bool], str], ...] = (
+            lambda reference, as_number: (self._number if as_number else self._text)(key, reference),
+            lambda reference, _: self._number(key, reference),
+            lambda reference, _: self._text(key, reference),
+            lambda reference, _: self._detected(key, reference),
+            lambda reference, _: self._number(key, reference, force=True),
+        )
         problem = ""
-        for variant in (self._numeric, self._text, self._detected):
-            names: dict[Reference, str] = {r: variant(key, r) for r in expression.references}
-            sql = expression.render(lambda reference, names=names: [names[reference]])  # type: ignore[misc]
+        for variant in variants:
+            aliases, guards = dict(self.aliases), dict(self.guards)
+            sql = expression.render(variant)
             try:
-                return sql, self._bind(sql, names.values()), bool(expression.references)
+                return sql, self._bind(sql), bool(expression.references)
             except duckdb.Error as error:
                 problem = problem or str(error).splitlines()[0]
+                self.aliases, self.guards = aliases, guards
         raise MappingError(
             f"source {self.source.name}, {_key(key)} `{expression.text}`: {problem}; "
             f"the dump's columns are {self._listing()}"
@@ -226,8 +237,11 @@ class _Binding:
     def columns_native(self) -> bool:
         return self.shape.layout == "parquet"
 
-    def _numeric(self, key: str, reference: Reference) -> str:
-        number = {"integer": "BIGINT", "number": "DOUBLE"}.get(self.kind(reference))
+    def _number(self, key: str, reference: Reference, *, force: bool = False) -> str:
+        kind = self.kind(reference)
+        if force and kind in ("text", "empty"):
+            kind = "number"
+        number = {"integer": "BIGINT", "number": "DOUBLE", "empty": "DOUBLE"}.get(kind)
         return self._typed(key, reference, number) if number else self._text(key, reference)
 
     def _typed(self, key: str, reference: Reference, kind: str) -> str:
@@ -260,18 +274,18 @@ class _Binding:
     def _detected(self, key: str, reference: Reference) -> str:
         at = self.find(reference[0])
         if at is None or len(reference) > 1 or self.columns[at].kind != "text" or self.json:
-            return self._numeric(key, reference)
+            return self._number(key, reference)
         values = [r[self.columns[at].name] for r in self.shape.sample if r.get(self.columns[at].name)]
+        listed = ", ".join(f"({literal(value)})" for value in values)
         for kind in ("DATE", "TIMESTAMP", "TIMESTAMPTZ", "TIME", "BOOLEAN") if values else ():
             fits = self.connection.execute(
-                f"select bool_and(try_cast(v as {kind}) is not null) from (select unnest(cast(? as varchar[])) v)",
-                [values],
+                f"select bool_and(try_cast(v as {kind}) is not null) from (values {listed}) t(v)"
             ).fetchall()[0][0]
             if fits:
                 return self._typed(key, reference, kind)
         return self._text(key, reference)
 
-    def _bind(self, sql: str, aliases: "object") -> str:
+    def _bind(self, sql: str) -> str:
         typed = ", ".join(
             f"cast(null as {kind if kind != 'native' else 'varchar'}) as {alias}"
             for alias, (_, kind) in self._types().items()
@@ -319,7 +333,7 @@ class _Binding:
         where = None
         if self.binder.where:
             where = self.value("where", self.binder.where)[0]
-            kind = self._bind(where, ())
+            kind = self._bind(where)
             if kind != "BOOLEAN":
                 raise MappingError(
                     f"source {source.name}, where `{self.binder.where.text}`: expected a condition, "
@@ -422,9 +436,10 @@ class _Binding:
             f"j.{quoted(c.name)} as f{i}" if self._is_own_key(i) else f"{self._pick(i)} as f{i}"
             for i, c in enumerate(self.columns)
         )
-        parsed = f"from_json(case when fault is null then line end, {literal(json.dumps(structure))}) as j"
+        parsed = f"from_json(good, {literal(json.dumps(structure))}) as j"
         return [
             f"select *, {flags} from {{from}}",
+            "select *, case when fault is null then line end as good from {from}",
             f"select *, {parsed if structure else 'null as j'} from {{from}}",
             f"select * exclude (j){', ' + fields if fields else ''} from {{from}}",
         ]
@@ -436,7 +451,7 @@ class _Binding:
     def _pick(self, at: int) -> str:
         path = literal("$." + json.dumps(self.columns[at].name, ensure_ascii=False))
         extract = "json_extract" if self.is_json(at) or at not in self._scalars() else "json_extract_string"
-        return f"{extract}(case when fault is null then line end, {path})"
+        return f"{extract}(good, {path})"
 
     def _scalars(self) -> set[int]:
         """JSON columns read as text because an expression uses them; the others stay JSON."""
@@ -570,8 +585,8 @@ class _Binding:
         filled = " + ".join(f"cast(f{i} is not null as tinyint)" for i in own) or "0"
         names = ", ".join(literal(self._name(i)) for i in own) or "''"
         return (
-            f"fault is not null or len(json_keys(line)) = {filled} "
-            f"or len(list_filter(json_keys(line), lambda k: k not in ({names}))) = 0"
+            f"good is null or len(json_keys(good)) = {filled} "
+            f"or len(list_filter(json_keys(good), lambda k: k not in ({names}))) = 0"
         )
 
     def _any_rest(self, columns: list[int]) -> str:
@@ -584,9 +599,9 @@ class _Binding:
 
     def _each_key(self, condition: str) -> str:
         """Every key of the row with its value, as JSON text, by name: for rows with keys no sample showed."""
-        value = "json_extract(line, '/' || replace(replace(k, '~', '~0'), '/', '~1'))"
+        value = "json_extract(good, '/' || replace(replace(k, '~', '~0'), '/', '~1'))"
         return (
-            f"list_transform(list_filter(list_sort(list_distinct(json_keys(line))), lambda k: {condition} and "
+            f"list_transform(list_filter(list_sort(list_distinct(json_keys(good))), lambda k: {condition} and "
             f"json_type({value}) <> 'NULL'), lambda k: cast(to_json(k) as varchar) || ':' || {value})"
         )
 

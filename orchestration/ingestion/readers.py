@@ -14,13 +14,14 @@ from typing import Any, Literal
 import duckdb
 
 from orchestration.ingestion import feed
+from orchestration.ingestion.expressions import literal, quoted
 from orchestration.ingestion.sources import Source
 
-Kind = Literal["text", "integer", "number", "nested", "native"]
+Kind = Literal["empty", "text", "integer", "number", "nested", "native"]
 Layout = Literal["csv", "jsonl", "documents", "text", "parquet"]
 
 SAMPLE_BYTES = 1 << 20
-SAMPLE_RECORDS = 2000
+SAMPLE_RECORDS = 500
 
 _INTEGER = re.compile(r"-?(0|[1-9]\d{0,17})")
 _NUMBER = re.compile(r"-?(0|[1-9]\d{0,14})?(\.\d+)?([eE][+-]?\d{1,2})?")
@@ -197,7 +198,9 @@ def _kind_of(text: str) -> Kind:
 def _kind(kinds: set[Kind]) -> Kind:
     if "nested" in kinds:
         return "nested"
-    if not kinds or "text" in kinds:
+    if not kinds:
+        return "empty"
+    if "text" in kinds:
         return "text"
     return "number" if "number" in kinds else "integer"
 
@@ -401,14 +404,3 @@ def relation(path: Path, shape: Shape, *, careful: bool) -> str:
         f"parallel = false, max_line_size = {feed.MAX_LINE}, buffer_size = {2 * feed.MAX_LINE})"
     )
 
-
-def quoted(name: str) -> str:
-    """A SQL identifier."""
-    escaped = name.replace('"', '""')
-    return f'"{escaped}"'
-
-
-def literal(text: str) -> str:
-    """A SQL string."""
-    escaped = text.replace("'", "''")
-    return f"'{escaped}'"

@@ -45,7 +45,7 @@ def snapshots(
             "weekend_share": rng.random(rows),
         }
     )
-    for stem, rate in (("events", 8), ("active_days", 2), ("sessions", 3), ("key_events", 0.5)):
+    for stem, rate in (("events", 8), ("active_days", 2), ("key_events", 0.5)):
         for window, values in zip(WINDOWS, windows(rate), strict=True):
             frame[f"{stem}_{window}"] = values
     for window in WINDOWS:

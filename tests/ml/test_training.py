@@ -99,13 +99,14 @@ def test_versions_differ_where_anything_that_matters_does(small_frame: pd.DataFr
 
 
 def test_a_rule_the_trees_do_not_beat_scores_on() -> None:
-    """Outcomes that depend on recency alone: the recency rule knows the law, the trees have to guess it."""
+    """Outcomes that depend on recency alone, and trees that are forbidden to follow it."""
     rng = np.random.default_rng(0)
     frame = snapshots(label="churned", users=150, horizon_days=HORIZON_DAYS, seed=2)
     jump = np.where(frame["recency_days"] > 10, 0.9, 0.1)
     known = frame["churned"].notna()
     frame.loc[known, "churned"] = (rng.random(len(frame)) < jump)[known]
-    result = train(frame, replace(CHURN, trees=replace(CHURN.trees, max_rounds=1)), horizon_days=HORIZON_DAYS)
+    contrary = replace(CHURN, rising=(), falling=("recency_days",))
+    result = train(frame, contrary, horizon_days=HORIZON_DAYS)
     assert result.verdict == "simple_rule"
     assert result.estimator == "recency_rule"
     assert result.version.startswith("recency_rule-")
