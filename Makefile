@@ -8,6 +8,10 @@ STAMP := $(VENV)/.installed
 export DAGSTER_DISABLE_TELEMETRY := yes
 export DBT_SEND_ANONYMOUS_USAGE_STATS := false
 export PYTHONPATH := $(CURDIR)
+# Threads that spin while they wait would eat the other core's time.
+export OMP_WAIT_POLICY := passive
+# Compiling a thousand modules at each start costs more than the night's SQL.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help run ui sql test check verify lock clean
 

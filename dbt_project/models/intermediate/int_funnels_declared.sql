@@ -1,3 +1,7 @@
+{#- Funnels come from avila.yml alone; built after the events they are matched with, so that a night has one dbt run
+    before the models are scored. -#}
+-- depends_on: {{ ref('stg_events') }}
+
 with declared as (
     {%- for funnel in var('funnels') %}
     {%- for step in funnel['steps'] %}
