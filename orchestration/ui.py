@@ -10,6 +10,14 @@ from orchestration.nightly import prepare_dagster
 from orchestration.settings import Settings
 
 
+WORKSPACE_YAML = """\
+load_from:
+  - python_module:
+      module_name: orchestration.definitions
+      location_name: avila
+"""
+
+
 def main() -> int:
     """Replace this process by ``dagster dev``."""
     settings = Settings()
@@ -21,7 +29,9 @@ def main() -> int:
         return 2
     prepare_dagster(settings)
     console.print("The lineage: [bold]http://localhost:3000/asset-groups[/bold]   (Ctrl-C stops)")
-    arguments = ["-m", "dagster", "dev", "-m", "orchestration.definitions", "-h", "127.0.0.1", "-p", "3000"]
+    workspace = settings.dagster_home / "workspace.yaml"
+    workspace.write_text(WORKSPACE_YAML)
+    arguments = ["-m", "dagster", "dev", "-w", str(workspace), "-h", "127.0.0.1", "-p", "3000"]
     os.execv(sys.executable, [sys.executable, *arguments])  # noqa: S606
 
 

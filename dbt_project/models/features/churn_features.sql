@@ -17,8 +17,8 @@ activity as (
     select * from {{ ref('int_user_activity') }}
 ),
 
-users as (
-    select distinct user_key from activity
+outcome_keys as (
+    select * from {{ ref('int_outcome_keys') }}
 ),
 
 outcomes as (
@@ -27,9 +27,10 @@ outcomes as (
         snapshots.as_of,
         count(activity.user_key) = 0 as churned
     from snapshots
+    inner join outcome_keys on snapshots.user_key = outcome_keys.user_key
     left join activity
         on
-            snapshots.user_key = activity.user_key
+            outcome_keys.outcome_key = activity.user_key
             and snapshots.as_of <= activity.activity_date
             and {{ add_days('snapshots.as_of', horizon_days) }} > activity.activity_date
     group by snapshots.user_key, snapshots.as_of
@@ -40,7 +41,6 @@ churn_features as (
         snapshots.*,
         case when cutoffs.horizon_is_past then outcomes.churned end as churned
     from snapshots
-    inner join users on snapshots.user_key = users.user_key
     inner join cutoffs on snapshots.as_of = cutoffs.as_of
     inner join outcomes
         on

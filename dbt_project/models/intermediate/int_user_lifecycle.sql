@@ -4,7 +4,7 @@ with months as (
     select distinct
         user_key,
         {{ period_start('month', 'activity_date') }} as active_month
-    from {{ ref('user_days') }}
+    from {{ ref('int_user_activity') }}
 ),
 
 now as (

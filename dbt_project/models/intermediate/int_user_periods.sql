@@ -4,7 +4,7 @@ with days as (
         days.activity_date,
         days.revenue,
         anchors.anchor_date
-    from {{ ref('user_days') }} as days
+    from {{ ref('int_user_activity') }} as days
     inner join {{ ref('int_user_anchors') }} as anchors on days.user_key = anchors.user_key
     where days.activity_date >= anchors.anchor_date
 ),

@@ -1,0 +1,106 @@
+"""Publication: all or nothing, and readers keep what they hold."""
+
+import os
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from orchestration.gates import Gate, PublicationBlocked
+from orchestration.publish import publish
+from orchestration.settings import Settings
+from orchestration.warehouse import connect
+
+PASSED = Gate(asset="marts/sessions", name="unique", passed=True)
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    settings = Settings(data_dir=tmp_path)
+    with connect(settings) as connection:
+        connection.execute(
+            """
+            create table ops.loads as select 'a' as load_id, 1 as load_seq, 'live' as status,
+                timestamp '2025-01-01' as first_event_ts, timestamp '2025-01-02' as last_event_ts
+            """
+        )
+        connection.execute("create table marts.sessions as select 1 as night")
+        connection.execute("comment on table marts.sessions is 'It''s one row a session.'")
+        connection.execute("create view marts.events as select 'e' as event_id")
+    return settings
+
+
+def published(settings: Settings, sql: str) -> list[tuple[object, ...]]:
+    with duckdb.connect(str(settings.published / "marts.duckdb"), read_only=True) as reader:
+        reader.execute("use marts.marts")
+        return reader.execute(sql).fetchall()
+
+
+def test_tables_views_records_and_comments_are_published(settings: Settings) -> None:
+    with connect(settings) as connection:
+        publication = publish(connection, settings, run_id="run", gates=[PASSED])
+    assert published(settings, "select * from sessions") == [(1,)]
+    assert published(settings, "select * from events") == [("e",)]
+    assert published(settings, "select comment from duckdb_tables() where table_name = 'sessions'") == [
+        ("It's one row a session.",)
+    ]
+    assert published(settings, "select publication_id, run_id, loads, checks_passed from ops.publications") == [
+        (publication.publication_id, "run", ["a"], ["marts/sessions: unique"])
+    ]
+    parquet = settings.published / "parquet" / "sessions" / "sessions.parquet"
+    assert duckdb.execute(f"select * from '{parquet}'").fetchall() == [(1,)]
+
+
+def test_an_open_reader_keeps_its_night(settings: Settings) -> None:
+    with connect(settings) as connection:
+        publish(connection, settings, run_id="first", gates=[PASSED])
+    old = os.open(settings.published / "marts.duckdb", os.O_RDONLY)
+    before = os.fstat(old)
+    with connect(settings) as connection:
+        connection.execute("update marts.sessions set night = 2")
+        publish(connection, settings, run_id="second", gates=[PASSED])
+    assert os.fstat(old).st_size == before.st_size
+    assert os.fstat(old).st_mtime_ns == before.st_mtime_ns
+    os.close(old)
+    assert published(settings, "select * from sessions") == [(2,)]
+
+
+@pytest.mark.parametrize("last_words", ["marts", "ops"])
+def test_a_failed_publication_leaves_the_last_one(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, last_words: str
+) -> None:
+    with connect(settings) as connection:
+        publish(connection, settings, run_id="first", gates=[PASSED])
+    with connect(settings) as connection:
+        connection.execute("update marts.sessions set night = 2")
+        connection.execute(f"create view {last_words}.zzz as select error('disk full') as broken")
+        with pytest.raises(duckdb.Error, match="disk full"):
+            publish(connection, settings, run_id="second", gates=[PASSED])
+        assert connection.execute("select run_id from ops.publications").fetchall() == [("first",)]
+    assert published(settings, "select * from sessions") == [(1,)]
+    assert sorted(path.name for path in settings.published.iterdir()) == ["marts.duckdb", "parquet"]
+
+
+def test_what_a_killed_run_left_is_swept(settings: Settings) -> None:
+    settings.published.mkdir()
+    (settings.published / ".marts-killed.duckdb").write_text("half a file")
+    with connect(settings) as connection:
+        publish(connection, settings, run_id="run", gates=[PASSED])
+    assert not (settings.published / ".marts-killed.duckdb").exists()
+
+
+def test_a_failed_gate_blocks_and_says_so(settings: Settings) -> None:
+    failed = Gate(asset="lake/web", name="rejected_share_within_limit", passed=False, reason="9.0% of the rows")
+    with connect(settings) as connection, pytest.raises(PublicationBlocked, match="lake/web.*9.0% of the rows"):
+        publish(connection, settings, run_id="run", gates=[PASSED, failed])
+    assert not settings.published.exists()
+
+
+def test_a_warning_and_an_unreadable_dump_do_not_block(settings: Settings) -> None:
+    warned = Gate(asset="lake/web", name="volume", passed=False, is_warning=True)
+    unreadable = Gate(asset="lake/web", name="every_file_could_be_read", passed=False)
+    with connect(settings) as connection:
+        publish(connection, settings, run_id="run", gates=[warned, unreadable])
+    assert published(settings, "select checks_failed from ops.publications") == [
+        (["lake/web: volume", "lake/web: every_file_could_be_read"],)
+    ]
