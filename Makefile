@@ -28,7 +28,7 @@ sql: $(STAMP) ## A SQL prompt on the published marts.
 	@$(BIN)/python -m orchestration.prompt
 
 test: $(STAMP) ## All tests.
-	@$(BIN)/python -m pytest -m "not slow"
+	@$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile
 
 verify: $(STAMP) ## The longer proofs.
 	@$(BIN)/python -m pytest -m slow

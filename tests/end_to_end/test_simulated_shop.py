@@ -1,0 +1,145 @@
+"""A small shop through several nights: nothing twice, nothing lost, nothing unaudited."""
+
+import gzip
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from orchestration.settings import PROJECT_ROOT
+from tests.end_to_end.conftest import Night, RunNight
+
+DAYS = 75
+MARTS = (
+    "events",
+    "sessions",
+    "users",
+    "user_days",
+    "funnel_users",
+    "funnel_steps",
+    "cohort_retention",
+    "rfm_scores",
+    "churn_scores",
+    "conversion_scores",
+)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("shop")
+    shutil.copy(PROJECT_ROOT / "data" / "avila.yml", root)
+    script = str(PROJECT_ROOT / "data" / "simulate.py")
+    arguments = ["--out", str(root), "--events", "12000", "--days", str(DAYS), "--seed", "5"]
+    subprocess.run([sys.executable, script, *arguments], check=True, capture_output=True)
+    return root
+
+
+@pytest.fixture(scope="module")
+def first_night(root: Path, run_night: RunNight) -> Night:
+    night = run_night(root)
+    assert night.code == 0, night.errors
+    return night
+
+
+def contents(night: Night) -> dict[str, list[tuple[object, ...]]]:
+    with night.marts() as marts:
+        return {table: marts.execute(f"select * from {table} order by all").fetchall() for table in MARTS}
+
+
+def landed_lines(root: Path) -> list[str]:
+    lines = []
+    for dump in sorted((root / "landing" / "shop").glob("*.jsonl.gz")):
+        with gzip.open(dump, "rt", encoding="utf-8") as file:
+            lines += file.read().splitlines()
+    return lines
+
+
+def test_every_line_is_an_event_a_copy_or_a_reject(first_night: Night) -> None:
+    lines = landed_lines(first_night.root)
+    good, ids = 0, set()
+    for line in lines:
+        try:
+            event = json.loads(line)
+            duckdb.execute("select cast(? as timestamptz)", [event["timestamp"]])
+        except (json.JSONDecodeError, KeyError, TypeError, duckdb.Error):
+            continue
+        good += 1
+        ids.add(event["event_id"])
+    with first_night.marts() as marts:
+        loaded, rejected = marts.execute("select sum(rows), sum(rejected) from ops.loads").fetchall()[0]
+        assert (loaded, rejected) == (good, len(lines) - good)
+        assert marts.execute("select count(*), count(distinct event_id) from events").fetchall() == [
+            (len(ids), len(ids))
+        ]
+        assert rejected > 0
+
+
+def test_scores_are_written_for_every_eligible_user(first_night: Night) -> None:
+    with first_night.marts() as marts:
+        eligible = marts.execute(
+            """
+            select count(distinct user_key) from user_days
+            where activity_date >= (select max(activity_date) + 1 - 90 from user_days)
+            """
+        ).fetchall()
+        for model in ("churn", "conversion"):
+            scored = marts.execute(f"select count(*), count(distinct user_key) from {model}_scores").fetchall()
+            assert scored == [(eligible[0][0],) * 2]
+        versions = marts.execute("select model, metrics from ops.model_versions").fetchall()
+    assert {model for model, _ in versions} == {"churn", "conversion"}
+
+
+def test_the_report_shows_what_was_built(first_night: Night) -> None:
+    for said in ("marts.events", "What came in", "ROC-AUC", "marts.duckdb", "Which step of each funnel", "Done in"):
+        assert said in first_night.output
+
+
+def test_the_same_dumps_again_change_nothing(first_night: Night, run_night: RunNight) -> None:
+    before = contents(first_night)
+    night = run_night(first_night.root)
+    assert night.code == 0, night.errors
+    assert f"0 new dumps, 0 rows, 0 filtered, 0 rejected; {DAYS} dumps were loaded before" in night.errors
+    assert contents(night) == before
+
+
+def test_an_unreadable_dump_is_named_and_the_others_go_on(first_night: Night, run_night: RunNight) -> None:
+    broken = first_night.root / "landing" / "shop" / "broken.jsonl.gz"
+    broken.write_bytes(b"this is no gzip file")
+    before = contents(first_night)
+    night = run_night(first_night.root)
+    broken.unlink()
+    assert night.code == 0, night.errors
+    assert "broken.jsonl.gz" in night.errors
+    assert contents(night) == before
+
+
+def test_too_many_rejects_block_the_publication(first_night: Night, run_night: RunNight) -> None:
+    before = contents(first_night)
+    dump = first_night.root / "landing" / "shop" / "garbage.jsonl.gz"
+    dump.write_bytes(gzip.compress(b'{"event": "x", "event_id": "x", "timestamp": "never", "user_id": "u"}\n' * 5000))
+    night = run_night(first_night.root)
+    dump.unlink()
+    assert night.code == 1
+    assert "lake/shop: rejected_share_within_limit failed" in night.errors
+    assert "Traceback" not in night.errors
+    assert contents(night) == before
+
+
+def test_a_mistake_in_the_declarations_is_named(tmp_path: Path, run_night: RunNight) -> None:
+    (tmp_path / "avila.yml").write_text("sources:\n  web:\n    path: landing/*.csv\n    colums: {}\n")
+    night = run_night(tmp_path)
+    assert night.code == 2
+    assert "line 4" in night.errors
+    assert "colums" in night.errors
+    assert "Traceback" not in night.errors
+
+
+def test_a_directory_without_declarations_says_what_to_do(tmp_path: Path, run_night: RunNight) -> None:
+    night = run_night(tmp_path)
+    assert night.code == 2
+    assert "avila.yml" in night.errors
+    assert "Traceback" not in night.errors

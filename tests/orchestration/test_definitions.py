@@ -1,0 +1,116 @@
+"""The code location: complete, connected, documented and scheduled."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestration.settings import PROJECT_ROOT
+
+DESCRIBE = """
+import json
+from dagster import DefaultScheduleStatus
+from orchestration.definitions import defs
+graph = defs.resolve_asset_graph()
+schedule = defs.resolve_schedule_def("nightly_at_two")
+print(json.dumps({
+    "assets": {
+        key.to_user_string(): {
+            "parents": sorted(parent.to_user_string() for parent in graph.get(key).parent_keys),
+            "group": graph.get(key).group_name,
+            "kinds": sorted(graph.get(key).kinds),
+            "description": graph.get(key).description,
+        } for key in graph.get_all_asset_keys()
+    },
+    "checks": sorted(f"{key.asset_key.to_user_string()}:{key.name}" for key in graph.asset_check_keys),
+    "executor": defs.executor.name,
+    "cron": schedule.cron_schedule, "timezone": schedule.execution_timezone,
+    "running": schedule.default_status == DefaultScheduleStatus.RUNNING,
+}))
+"""
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    root = tmp_path_factory.mktemp("location")
+    shutil.copy(PROJECT_ROOT / "data" / "avila.yml", root)
+    return {
+        **os.environ,
+        "AVILA_DATA_DIR": str(root),
+        "HOME": str(root),
+        "DAGSTER_HOME": str(root),
+        "PYTHONPATH": str(PROJECT_ROOT),
+    }
+
+
+@pytest.fixture(scope="module")
+def location(environment: dict[str, str]) -> dict[str, Any]:
+    done = subprocess.run(
+        [sys.executable, "-c", DESCRIBE], env=environment, cwd=PROJECT_ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    described: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return described
+
+
+def test_the_location_validates(environment: dict[str, str]) -> None:
+    done = subprocess.run(
+        [
+            str(Path(sys.executable).parent / "dagster"),
+            *("definitions", "validate", "-m", "orchestration.definitions"),
+        ],
+        env=environment,
+        cwd=PROJECT_ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "ERROR" not in done.stderr
+
+
+def test_the_lineage_is_one_piece_from_dumps_to_publication(location: dict[str, Any]) -> None:
+    assets = location["assets"]
+    reached, frontier = set(), ["published/marts"]
+    while frontier:
+        key = frontier.pop()
+        if key not in reached:
+            reached.add(key)
+            frontier += assets[key]["parents"]
+    assert "landing/shop" in reached
+    # What nobody reads is still reached from the dumps.
+    assert all(assets[key]["parents"] or key.startswith("landing/") for key in assets)
+    assert {key for key in assets if key.startswith("marts/")} <= reached
+
+
+def test_every_asset_is_described_and_grouped_by_its_layer(location: dict[str, Any]) -> None:
+    groups = {asset["group"] for asset in location["assets"].values()}
+    assert groups == {
+        "landing", "lake", "ops", "staging", "intermediate", "features", "ml", "marts", "published",
+    }  # fmt: skip
+    for key, asset in location["assets"].items():
+        assert asset["description"], key
+        assert asset["kinds"], key
+        assert key.split("/")[0] == asset["group"]
+
+
+def test_tests_and_gates_are_checks(location: dict[str, Any]) -> None:
+    checks = location["checks"]
+    assert "features/churn_features:expectations_of_churn_features" in checks
+    assert "ml/conversion_predictions:expectations_of_conversion_scores" in checks
+    assert "marts/cohort_retention:assert_retention_never_exceeds_cohort" in checks
+    assert "lake/shop:rejected_share_within_limit" in checks
+    sentences = {path.stem for path in (PROJECT_ROOT / "dbt_project" / "tests" / "marts").glob("*.sql")}
+    assert sentences <= {check.split(":")[1] for check in checks}
+
+
+def test_the_night_is_scheduled_and_runs_in_one_process(location: dict[str, Any]) -> None:
+    assert location["cron"] == "0 2 * * *"
+    assert location["timezone"] == "America/Sao_Paulo"
+    assert location["running"]
+    assert location["executor"] == "in_process"
