@@ -167,7 +167,7 @@ class Declarations(_Declared):
         except yaml.YAMLError as error:
             raise DeclarationError(f"{path}: {_yaml_mistake(error)}") from None
         mistakes = list(_duplicate_keys(root)) if root else []
-        if not isinstance(document, dict):
+        if root is None or not isinstance(document, dict):
             raise DeclarationError(f"{path}: expected a mapping with at least the key `sources`")
         try:
             declarations = cls.model_validate(_prepared(document))
@@ -205,7 +205,7 @@ def _prepared(document: dict[str, Any]) -> dict[str, Any]:
     """Give each source its name, its preset's defaults and the shared list of placeholder ids."""
     sources = document.get("sources")
     identity = document.get("identity")
-    placeholders = PLACEHOLDER_IDS
+    placeholders: tuple[str, ...] = PLACEHOLDER_IDS
     if isinstance(identity, dict) and isinstance(identity.get("placeholder_ids"), list):
         placeholders = tuple(str(i) for i in identity["placeholder_ids"])
     if not isinstance(sources, dict):

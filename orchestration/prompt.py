@@ -27,7 +27,7 @@ def main() -> int:
     if sys.stdin.isatty():
         for line in BANNER.splitlines():
             arguments += ["-cmd", line]
-    os.execv(shell, arguments)  # noqa: S606
+    return os.execv(shell, arguments)  # noqa: S606
 
 
 if __name__ == "__main__":

@@ -69,7 +69,7 @@ def publish(
     try:
         tables = _copy(connection, new)
         _sync(new)
-        os.replace(new, settings.published / "marts.duckdb")
+        new.replace(settings.published / "marts.duckdb")
     except BaseException:
         connection.execute("delete from ops.publications where publication_id = ?", [publication_id])
         new.unlink(missing_ok=True)
@@ -139,8 +139,8 @@ def _export_parquet(connection: duckdb.DuckDBPyConnection, root: Path, publicati
             "(format parquet, compression zstd)"
         )
         if folder.exists():
-            os.replace(folder, old)
-        os.replace(new, folder)
+            folder.replace(old)
+        new.replace(folder)
         shutil.rmtree(old, ignore_errors=True)
 
 

@@ -89,7 +89,7 @@ def _loads(connection: duckdb.DuckDBPyConnection) -> Table:
         connection.execute(
             """
             select source, count(*) as files, sum(rows) as rows, sum(filtered) as filtered, sum(rejected) as rejected,
-                
+
                 strftime(min(first_event_ts), '%Y-%m-%d %H:%M') as first_event,
                 strftime(max(last_event_ts), '%Y-%m-%d %H:%M') as last_event
             from ops.loads where status = 'live' group by source order by source

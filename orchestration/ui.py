@@ -9,7 +9,6 @@ from orchestration.declarations import DeclarationError, Declarations
 from orchestration.nightly import prepare_dagster
 from orchestration.settings import Settings
 
-
 WORKSPACE_YAML = """\
 load_from:
   - python_module:
@@ -19,7 +18,7 @@ load_from:
 
 
 def main() -> int:
-    """Replace this process by ``dagster dev``."""
+    """Replace this process by ``dagster dev``; gives 2 where ``avila.yml`` is wrong."""
     settings = Settings()
     console = Console(stderr=True)
     try:
@@ -32,7 +31,7 @@ def main() -> int:
     workspace = settings.dagster_home / "workspace.yaml"
     workspace.write_text(WORKSPACE_YAML)
     arguments = ["-m", "dagster", "dev", "-w", str(workspace), "-h", "127.0.0.1", "-p", "3000"]
-    os.execv(sys.executable, [sys.executable, *arguments])  # noqa: S606
+    return os.execv(sys.executable, [sys.executable, *arguments])  # noqa: S606
 
 
 if __name__ == "__main__":

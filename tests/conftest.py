@@ -117,6 +117,9 @@ def write_lake(settings: Settings, events: pd.DataFrame) -> None:
         connection.register("frame", frame)
         connection.execute(f"copy (select {columns} from frame) to '{path}' (format parquet)")
         connection.execute(
-            "create or replace table ops.loads as "
-            "select 'load' as load_id, 1 as load_seq, cast(null as bigint) as retired_seq, 'events.parquet' as parquet_file"
+            """
+            create or replace table ops.loads as
+            select 'load' as load_id, 1 as load_seq, cast(null as bigint) as retired_seq,
+                'events.parquet' as parquet_file
+            """
         )

@@ -86,7 +86,7 @@ def test_one_event_fills_one_step(build_warehouse: BuildWarehouse) -> None:
 @pytest.fixture(scope="module")
 def fuzzed_users() -> dict[str, list[Event]]:
     """Short histories on a coarse clock, so that ties, repeats and boundaries abound."""
-    generator = random.Random(20250301)  # noqa: S311
+    generator = random.Random(20250301)
     return {
         f"user {number}": [
             (generator.choice([0, 1, 2, 10, 30, 59, 60, 61, 90]), generator.choice("ABCX"))
