@@ -13,7 +13,7 @@ export OMP_WAIT_POLICY := passive
 # Compiling a thousand modules at each start costs more than the night's SQL.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run ui sql test check verify lock clean
+.PHONY: help run ui sql test check verify bench lock clean
 
 help: ## This list.
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -32,6 +32,9 @@ test: $(STAMP) ## All tests.
 
 verify: $(STAMP) ## The longer proofs.
 	@$(BIN)/python -m pytest -m slow
+
+bench: $(STAMP) ## Costs as ratios, measured side by side in one run.
+	@$(BIN)/python -m tests.benchmarks.load
 
 check: $(STAMP) ## Lint and types.
 	@$(BIN)/ruff check .

@@ -1,5 +1,6 @@
-"""The lake's catalogue: which content is loaded, from which file, as which Parquet. A load is visible once
-its row is committed here.
+"""The lake's catalogue: which content is loaded, from which file, as which Parquet.
+
+A load is visible once its row is committed here, and not before.
 """
 
 import sqlite3
@@ -112,9 +113,10 @@ class Catalog:
         self._connection.execute("commit")
 
     def next_seq(self) -> int:
-        """The next number of the counter that orders loads and retirements."""
+        """The next number of the counter that orders loads and retirements; for use within a transaction."""
         query = "select 1 + max(coalesce(max(load_seq), 0), coalesce(max(retired_seq), 0)) from loads"
-        return int(self._connection.execute(query).fetchone()[0])
+        (number,) = self._connection.execute(query).fetchone()
+        return int(number)
 
     def loads(self, source: str | None = None) -> list[Load]:
         """All loads, of one source or of all, by `load_seq`."""
@@ -131,13 +133,11 @@ class Catalog:
         self._connection.execute(f"insert into loads ({', '.join(row)}) values ({marks})", list(row.values()))
 
     def retire(self, load_ids: Iterable[str], *, status: Status, seq: int) -> None:
-        """Take loads out of the lake's content. Their Parquet stays until it is pruned."""
-        for load_id in load_ids:
-            self._connection.execute(
-                "update loads set status = case status when 'duplicate' then status else ? end, retired_seq = ? "
-                "where load_id = ? and retired_seq is null",
-                [status, seq, load_id],
-            )
+        """Take live loads out of the lake's content. Their Parquet stays until it is pruned."""
+        self._connection.executemany(
+            "update loads set status = ?, retired_seq = ? where load_id = ? and status = 'live'",
+            [(status, seq, load_id) for load_id in load_ids],
+        )
 
     def forget_parquet(self, load_id: str) -> None:
         """Note that a retired load's Parquet and rejects are gone."""

@@ -103,7 +103,7 @@ class Expression:
         return self._scalar(f"select json_deserialize_sql(cast({tree} as json))").removeprefix("SELECT ")
 
 
-def _nodes(value: Any) -> Iterator[dict[str, Any]]:  # noqa: ANN401 - DuckDB's parse tree is untyped JSON
+def _nodes(value: Any) -> Iterator[dict[str, Any]]:
     if isinstance(value, dict):
         if "class" in value:
             yield value
@@ -115,7 +115,7 @@ def _nodes(value: Any) -> Iterator[dict[str, Any]]:  # noqa: ANN401 - DuckDB's p
 
 
 def _column_nodes(
-    value: Any,  # noqa: ANN401
+    value: Any,
     bound: frozenset[str] = frozenset(),
     as_number: bool = False,
 ) -> Iterator[tuple[dict[str, Any], bool]]:
@@ -184,10 +184,6 @@ def _banned_functions() -> dict[str, str]:
     banned = dict.fromkeys(settings, "it reads more than its own row")
     for name, kind, _ in rows:
         if name not in harmless:
-            why = (
-                "its result changes from run to run"
-                if kind == "scalar"
-                else "an expression sees one row only"
-            )
+            why = "its result changes from run to run" if kind == "scalar" else "an expression sees one row only"
             banned[name] = why
     return banned

@@ -1,236 +1,228 @@
-"""One dump file into one Parquet file, with a witness for every row that is not kept."""
+"""One dump file into one Parquet file of canonical events, every row accounted for."""
 
 import itertools
-import os
 import time
-from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import duckdb
-import pyarrow as pa
-import pyarrow.parquet as pq
+from duckdb.func import FunctionNullHandling
 
-from orchestration.ingestion import feed, readers
+from orchestration.ingestion import readers
 from orchestration.ingestion.expressions import literal
-from orchestration.ingestion.mapping import BLANK, RETYPE, Binder
-from orchestration.ingestion.readers import Shape, UnreadableFile
-from orchestration.ingestion.sources import Source
+from orchestration.ingestion.mappings import Mapping
+from orchestration.ingestion.pipes import Pipe
+from orchestration.ingestion.shapes import Shape, UnreadableFileError
+from orchestration.ingestion.streams import Stream
+from orchestration.ingestion.witness import Witness
 
-REJECTS_SCHEMA = pa.schema(
-    [
-        ("load_id", pa.string()),
-        ("source", pa.string()),
-        ("file", pa.string()),
-        ("row_number", pa.int64()),
-        ("raw_text", pa.string()),
-        ("reason", pa.string()),
-    ]
-)
-
-# Level 1 and a bounded dictionary cost 40 % less CPU than DuckDB's defaults and give files of the same size
-# on click dumps, where half of the columns are nearly unique.
-_PARQUET = "format parquet, compression zstd, compression_level 1, dictionary_size_limit 10000"
+# On click dumps, where half of the columns are nearly unique, these cost half the CPU of DuckDB's defaults
+# and give files 15 % smaller: level 1 for 3, no long search for repeated values, and V2's delta encodings.
+_PARQUET = "format parquet, parquet_version v2, compression zstd, compression_level 1, dictionary_size_limit 2000"
 
 _numbers = itertools.count()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Loaded:
-    """What became of one file's rows."""
+    """What became of one file's rows; `rows + filtered + rejected` are all there are."""
 
     rows: int
     filtered: int
     rejected: int
-    first_event_ts: str | None
-    last_event_ts: str | None
-    columns: dict[str, str]
-    reasons: dict[str, int]
-    warnings: tuple[str, ...]
-    seconds: float
+    first_event_ts: str | None = None
+    last_event_ts: str | None = None
+    columns: dict[str, str] = field(default_factory=dict)
+    reasons: dict[str, int] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+    seconds: float = 0.0
 
 
-class Witness:
-    """Sees every row a query does not keep, counts it, and writes the rejected ones to Parquet.
-
-    It is called by DuckDB from within the query's filter, one vector of rows at a time, and only with rows
-    that fail it: one scan both loads the good rows and explains the bad ones.
-    """
-
-    def __init__(self, path: Path, *, load_id: str, source: str, file: str) -> None:
-        self.blank = 0
-        self.rejected = 0
-        self.total: int | None = None
-        self.retyped: set[str] = set()
-        self.reasons: Counter[str] = Counter()
-        self._path = path
-        self._constants = (load_id, source, file)
-        self._waiting: list[tuple[int, str | None, str]] = []
-        self._bytes = 0
-        self._writer: pq.ParquetWriter | None = None
-
-    def __call__(self, row: int, reason: str, raw: str | None) -> bool:
-        """Take note of a row; it is not kept."""
-        if reason == BLANK:
-            self.blank += 1
-        elif reason == feed.END:
-            self.total = row - 1
-        elif reason.startswith(RETYPE):
-            self.retyped.add(reason.removeprefix(RETYPE))
-        else:
-            self.reject(row, raw, reason)
-        return False
-
-    def reject(self, row: int, raw: str | None, reason: str) -> None:
-        """Take note of one rejected row."""
-        self.rejected += 1
-        if len(self.reasons) < 1000:
-            self.reasons[reason.split("'")[0].strip()] += 1
-        self._waiting.append((row, raw, reason))
-        self._bytes += len(raw or "") + 100
-        if self._bytes > 16 << 20:
-            self._flush()
-
-    def _flush(self) -> None:
-        if not self._waiting:
-            return
-        numbers, raws, reasons = zip(*sorted(self._waiting, key=lambda waiting: waiting[0]), strict=True)
-        constants = [[value] * len(numbers) for value in self._constants]
-        columns = [*constants, list(numbers), list(raws), list(reasons)]
-        table = pa.Table.from_arrays(
-            [pa.array(c, type=f.type) for c, f in zip(columns, REJECTS_SCHEMA, strict=True)],
-            schema=REJECTS_SCHEMA,
-        )
-        if self._writer is None:
-            self._writer = pq.ParquetWriter(self._path, REJECTS_SCHEMA, compression="zstd")
-        self._writer.write_table(table)
-        self._waiting, self._bytes = [], 0
-
-    def close(self) -> None:
-        """Write what is still waiting; without a rejected row there is no file."""
-        self._flush()
-        if self._writer is not None:
-            self._writer.close()
-
-
-def load_file(
-    connection: duckdb.DuckDBPyConnection,
-    *,
-    source: Source,
-    binder: Binder,
-    shape: Shape,
-    path: Path,
-    file: str,
-    load_id: str,
-    target: Path,
-) -> Loaded:
-    """Read one dump file and write its canonical events to `target`, its rejects beside it.
+def connect(*, memory_limit: str, threads: int, spill: Path, share: int = 1) -> duckdb.DuckDBPyConnection:
+    """An in-memory DuckDB that reads dumps: in UTC, offline, spilling where told.
 
     Args:
-        connection: An in-memory DuckDB connection whose time zone is UTC.
-        source: How the file is declared.
-        binder: The source's expressions.
-        shape: What `readers.inspect` found.
-        path: The file.
-        file: How the lake calls it.
-        load_id: The load it becomes.
-        target: Where the Parquet goes. Rejects go to the same name with the suffix `.rejects`. A file that
-            would hold no row is not written.
-
-    Raises:
-        UnreadableFile: No part of it can be read.
+        memory_limit: As DuckDB spells it.
+        threads: How many cores to use. A scan whose rows are numbered keeps but one busy, and DuckDB's others
+            burn a core each in waiting for it.
+        spill: A directory.
+        share: With how many others it shares the memory.
     """
-    started = time.monotonic()
-    rejects = target.with_suffix(".rejects")
-    careful = False
-    as_number: frozenset[str] = frozenset()
-    while True:
-        witness = Witness(rejects, load_id=load_id, source=source.name, file=file)
-        query = binder.bind(shape, as_number=as_number)
+    connection = duckdb.connect(
+        config={
+            "memory_limit": memory_limit,
+            "threads": threads,
+            "temp_directory": str(spill),
+            "autoinstall_known_extensions": False,
+            "autoload_known_extensions": False,
+        }
+    )
+    if share > 1:
+        number, unit = connection.execute("select current_setting('memory_limit')").fetchall()[0][0].split()
+        connection.execute(f"set memory_limit = '{float(number) / share:.3f} {unit}'")
+    connection.execute("set global timezone = 'UTC'")
+    # A pushed-down filter is a second copy of each expression it is made of, and of what those are made of:
+    # here that made loads five times slower. A list of more than five constants becomes a join.
+    connection.execute("set global disabled_optimizers = 'filter_pushdown,in_clause'")
+    return connection
+
+
+class Loader:
+    """Loads the files of one source.
+
+    Args:
+        mapping: The source's expressions.
+        connection: From `connect`; or a cursor of it, for each loader that works at the same time.
+        on_stream: Told of the stream of each file that is being read.
+    """
+
+    def __init__(
+        self,
+        mapping: Mapping,
+        connection: duckdb.DuckDBPyConnection,
+        *,
+        on_stream: Callable[[Stream], None] | None = None,
+    ) -> None:
+        self.mapping = mapping
+        self.source = mapping.source
+        self._connection = connection
+        self._on_stream = on_stream
+
+    def load(self, path: Path, shape: Shape, *, file: str, load_id: str, target: Path) -> Loaded:
+        """Write a file's canonical events to `target`, and its rejects beside it.
+
+        The first try parses as fast as it can. Where the parser stumbles, or has not seen the end of the file,
+        the second looks at each record. A column of whole numbers that is not one after all costs one more.
+
+        Args:
+            path: The file.
+            shape: What `shapes.inspect` found.
+            file: How the lake calls it.
+            load_id: The load it becomes.
+            target: A Parquet file in a directory of the loader's own. Rejects go to the same name with the
+                suffix `.rejects`. What would hold no row is not written.
+
+        Raises:
+            UnreadableFileError: Nothing of it can be read.
+        """
+        started = time.monotonic()
+        as_number: frozenset[str] = frozenset()
+        careful = False
+        while True:
+            rejects = target.with_suffix(f".{next(_numbers)}.rejects")
+            witness = Witness(rejects, load_id=load_id, source=self.source.name, file=file)
+            query = self.mapping.query(shape, as_number=as_number)
+            constants = {"source": self.source.name, "dump_file": file, "load_id": load_id}
+            try:
+                rows, damage = self._copy(path, shape, query.sql, constants, witness, target, careful=careful)
+            except duckdb.Error as error:
+                if careful or shape.layout == "parquet":
+                    said = str(error).splitlines()[0]
+                    raise UnreadableFileError(f"{path}: cannot be read ({said})") from None
+                careful = True
+            except ValueError as error:
+                raise UnreadableFileError(f"{path}: {error}") from None
+            else:
+                if witness.retyped:
+                    as_number |= witness.retyped
+                elif witness.total is None and not careful:
+                    careful = True
+                else:
+                    break
+        loaded = self._finish(path, shape, file, target, witness, rows, damage, started)
+        if rejects.exists():
+            rejects.rename(target.with_suffix(".rejects"))
+        return loaded
+
+    def _copy(
+        self,
+        path: Path,
+        shape: Shape,
+        sql: Callable[..., str],
+        constants: dict[str, str],
+        witness: Witness,
+        target: Path,
+        *,
+        careful: bool,
+    ) -> tuple[int, str | None]:
+        """Run the query once; returns the rows written and what is wrong with the file."""
+        if shape.layout == "csv" and not shape.columns:
+            witness.total = 0
+            return 0, None
         name = f"witness_{next(_numbers)}"
-        connection.create_function(
+        self._connection.create_function(
             name,
-            witness,  # type: ignore[arg-type]
-            ["BIGINT", "VARCHAR", "VARCHAR"],  # type: ignore[list-item]
-            "BOOLEAN",  # type: ignore[arg-type]
-            null_handling="special",  # type: ignore[arg-type]
+            witness,
+            ["BIGINT", "VARCHAR", "VARCHAR"],
+            "BOOLEAN",
+            null_handling=FunctionNullHandling.SPECIAL,
             side_effects=True,
         )
-        constants = {"witness": name, "source": source.name, "dump_file": file, "load_id": load_id}
-        damage = None
+
+        def run(relation: str) -> int:
+            query = sql(relation, witness=name, **constants)
+            copied = self._connection.execute(f"copy ({query}) to {literal(str(target))} ({_PARQUET})")
+            return int(copied.fetchall()[0][0])
+
         try:
             if shape.layout == "parquet":
-                rows = _copy(
-                    connection, query.sql(readers.relation(path, shape, careful=False), **constants), target
-                )
+                rows = run(readers.relation(path, shape, careful=False))
                 witness.total = shape.rows
-            elif not shape.columns and shape.layout == "csv":
-                rows, witness.total = 0, 0
-            else:
-                pipe_path = target.with_suffix(f".{next(_numbers)}.pipe")
-                stream, blocks = readers.blocks(path, source, shape, careful=careful)
-                with feed.Pipe(blocks, pipe_path) as pipe:
-                    relation = readers.relation(pipe_path, shape, careful=careful)
-                    rows = _copy(connection, query.sql(relation, **constants), target)
-                if pipe.error:
-                    raise pipe.error
-                damage = stream.damage
-        except duckdb.Error as error:
-            if careful or shape.layout == "parquet":
-                reason = str(error).splitlines()[0]
-                raise UnreadableFile(f"{path}: cannot be read ({reason})") from None
-            careful = True
-            continue
+                return rows, None
+            stream, fed = readers.feed(path, self.source, shape, careful=careful)
+            if self._on_stream:
+                self._on_stream(stream)
+            with Pipe(fed, target.with_suffix(f".{next(_numbers)}.pipe")) as pipe:
+                try:
+                    rows = run(readers.relation(pipe.path, shape, careful=careful))
+                except duckdb.Error:
+                    if pipe.error is None:
+                        raise
+            if pipe.error is not None:
+                raise pipe.error
+            return rows, stream.damage
         finally:
-            connection.remove_function(name)
-            rejects.unlink(missing_ok=True)
-        if witness.retyped:
-            as_number |= witness.retyped
-            continue
-        if witness.total is None and not careful:
-            careful = True  # the parser has not reached the end: a quote left open swallowed it
-            continue
-        break
-    if witness.total is None:
-        raise UnreadableFile(f"{path}: the parser did not reach the end of the file")
-    filtered = witness.total - witness.blank - rows - witness.rejected
-    if filtered < 0 or (filtered and source.where is None):
-        raise AssertionError(f"{path}: {witness.total} rows in, {rows} loaded, {witness.rejected} rejected")
-    warnings = list(shape.notes)
-    if damage:
-        witness.reject(witness.total + 1, None, f"{damage}; the rows after this are missing")
-        warnings.append(f"{file}: {damage}; fetch it again, the rows up to there are loaded")
-    witness.close()
-    first = last = None
-    if rows:
-        first, last = connection.execute(
-            f"select cast(min(event_ts) as varchar), cast(max(event_ts) as varchar) "
-            f"from read_parquet({literal(str(target))})"
-        ).fetchall()[0]
-    else:
-        target.unlink(missing_ok=True)
-    return Loaded(
-        rows=rows,
-        filtered=filtered,
-        rejected=witness.rejected,
-        first_event_ts=first,
-        last_event_ts=last,
-        columns={c.name: c.native if c.kind == "native" else c.kind for c in shape.columns},
-        reasons=dict(witness.reasons.most_common(5)),
-        warnings=tuple(warnings),
-        seconds=round(time.monotonic() - started, 3),
-    )
+            self._connection.remove_function(name)
 
-
-def _copy(connection: duckdb.DuckDBPyConnection, query: str, target: Path) -> int:
-    counted = connection.execute(f"copy ({query}) to {literal(str(target))} ({_PARQUET})").fetchall()
-    return int(counted[0][0])
-
-
-def sync(path: Path) -> None:
-    """Have a file's or directory's content on the disk before something says that it is there."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    def _finish(
+        self,
+        path: Path,
+        shape: Shape,
+        file: str,
+        target: Path,
+        witness: Witness,
+        rows: int,
+        damage: str | None,
+        started: float,
+    ) -> Loaded:
+        if witness.total is None:
+            raise UnreadableFileError(f"{path}: its end was not reached")
+        filtered = witness.total - witness.blank - rows - witness.rejected
+        if filtered < 0 or (filtered > 0 and self.source.where is None):
+            raise RuntimeError(
+                f"{path}: of {witness.total} rows {rows} were loaded and {witness.rejected} rejected; "
+                "please report this, with the file"
+            )
+        warnings = list(shape.notes)
+        if damage:
+            witness.reject(witness.total + 1, None, f"{damage}; what comes after is missing")
+            warnings.append(f"{file}: {damage}; what could be read is loaded, fetch the file again")
+        witness.close()
+        first = last = None
+        if rows:
+            span = f"select min(event_ts), max(event_ts) from read_parquet({literal(str(target))})"
+            first, last = (ts.isoformat(sep=" ") for ts in self._connection.execute(span).fetchall()[0])
+        else:
+            target.unlink(missing_ok=True)
+        return Loaded(
+            rows=rows,
+            filtered=filtered,
+            rejected=witness.rejected,
+            first_event_ts=first,
+            last_event_ts=last,
+            columns={c.name: c.native if c.kind == "native" else c.kind for c in shape.columns},
+            reasons=dict(witness.reasons.most_common(5)),
+            warnings=tuple(warnings),
+            seconds=round(time.monotonic() - started, 3),
+        )

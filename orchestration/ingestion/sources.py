@@ -12,7 +12,7 @@ from zoneinfo import available_timezones
 import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
-CANONICAL_TEXT = (
+TEXT_COLUMNS = (
     "event_id",
     "event_name",
     "user_id",
@@ -29,11 +29,12 @@ CANONICAL_TEXT = (
     "item_id",
     "currency",
 )
-CANONICAL_TIMES = ("event_ts", "received_ts")
-CANONICAL_AMOUNTS = ("quantity", "revenue")
-MAPPABLE_COLUMNS = (*CANONICAL_TEXT, *CANONICAL_TIMES, *CANONICAL_AMOUNTS, "properties")
+TIME_COLUMNS = ("event_ts", "received_ts")
+AMOUNT_COLUMNS = ("quantity", "revenue")
+IDENTITY_COLUMNS = ("user_id", "anonymous_id")
+MAPPABLE_COLUMNS = (*TEXT_COLUMNS, *TIME_COLUMNS, *AMOUNT_COLUMNS, "properties")
 
-LAKE_COLUMNS = {
+EVENT_COLUMNS = {
     "event_id": "varchar",
     "event_name": "varchar",
     "event_ts": "timestamp",
@@ -60,7 +61,7 @@ LAKE_COLUMNS = {
     "load_id": "varchar",
 }
 
-Format = Literal["csv", "jsonl", "json", "parquet", "text"]
+Format = Literal["csv", "jsonl", "json", "parquet", "text", "w3c"]
 
 FORMAT_BY_SUFFIX: dict[str, Format] = {
     ".csv": "csv",
@@ -102,20 +103,20 @@ class CsvOptions(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    delimiter: str | None = Field(
-        default=None, min_length=1, max_length=4, description="for example ';' or '\\t'"
-    )
+    delimiter: str | None = Field(default=None, min_length=1, max_length=3, description="for example ';' or '\\t'")
     quote: str = Field(default='"', max_length=1, description="quoting character; '' when nothing is quoted")
     escape: str | None = Field(default=None, max_length=1, description="default: the quote, doubled")
     header: bool | None = Field(default=None, description="whether the first record holds the names")
     columns: tuple[str, ...] | None = Field(default=None, description="column names of a file without header")
     skip: int = Field(default=0, ge=0, description="lines before the header")
-    null_values: tuple[str, ...] = Field(default=(), description="texts that mean 'no value', such as NA")
 
     @field_validator("delimiter")
     @classmethod
     def _named_delimiters(cls, value: str | None) -> str | None:
-        return {"\\t": "\t", "tab": "\t"}.get(value, value) if value else value
+        named = {"\\t": "\t", "tab": "\t"}.get(value, value) if value else value
+        if named and len(named) > 1:
+            raise ValueError(f"{named!r} is not one character; for text that blanks align, use `format: text`")
+        return named
 
 
 class Source(BaseModel):
@@ -134,9 +135,9 @@ class Source(BaseModel):
     timezone: str = "UTC"
     encoding: str = "utf-8"
     csv: CsvOptions = CsvOptions()
-    pattern: str | None = Field(
-        default=None, description="text format: a regular expression with named groups"
-    )
+    pattern: str | None = Field(default=None, description="text format: a regular expression with named groups")
+    null_values: tuple[str, ...] = Field(default=(), description="texts that mean 'no value', such as NA")
+    unnest: str | None = Field(default=None, description="JSON: a key whose list holds the events themselves")
     where: SqlExpression | None = None
     columns: dict[CanonicalColumn, SqlExpression] = Field(default_factory=dict)
     optional_columns: frozenset[str] = Field(
@@ -190,7 +191,7 @@ class Source(BaseModel):
             return FORMAT_BY_SUFFIX[suffixes[-1]]
         raise ValueError(
             f"source {self.name}: cannot tell the format of {file} by its name; declare `format:` "
-            f"(csv, jsonl, json, parquet or text)"
+            f"(csv, jsonl, json, parquet, text or w3c)"
         )
 
     def fingerprint(self) -> str:

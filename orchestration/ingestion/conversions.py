@@ -1,0 +1,130 @@
+"""SQL that turns a value of any type into one of a canonical type, or into null where it cannot be one."""
+
+from orchestration.ingestion.expressions import literal
+
+AMOUNT = "decimal(18,4)"
+
+# Texts that are no ISO 8601. Day-month and month-day are not guessed at: that needs an expression.
+_TIME_FORMATS = (
+    "%d/%b/%Y:%H:%M:%S %z",
+    "%a %b %d %H:%M:%S %Y",
+    "%a, %d %b %Y %H:%M:%S %Z",
+    "%Y-%m-%d %H:%M:%S %z",
+    "%Y%m%dT%H%M%SZ",
+)
+_INTEGERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT")
+_NUMBERS = (*_INTEGERS, *(f"U{name}" for name in _INTEGERS), "FLOAT", "DOUBLE", "DECIMAL", "BIGNUM")
+
+
+class ConversionError(Exception):
+    """A type that holds no value of the wanted kind; the message says what was expected."""
+
+
+def to_text(sql: str, kind: str) -> str:
+    """A text; the empty one is null.
+
+    Args:
+        sql: An expression.
+        kind: Its DuckDB type.
+    """
+    if kind == "VARCHAR":
+        return f"nullif({sql}, '')"
+    if kind == "JSON":
+        return f"nullif({sql} ->> '$', '')"
+    return f"cast({sql} as varchar)"
+
+
+def to_identity(text: str, placeholders: tuple[str, ...]) -> str:
+    """A user's or device's id; texts that stand for no identity are null, in any case of letters."""
+    if not placeholders:
+        return text
+    listed = ", ".join(literal(placeholder.lower()) for placeholder in placeholders)
+    return f"case when not contains([{listed}], lower({text})) then {text} end"
+
+
+def to_json(sql: str, kind: str) -> str:
+    """The text of a JSON value. A text that is no JSON is null."""
+    if kind == "JSON":
+        return f"cast({sql} as varchar)"
+    if kind == "VARCHAR":
+        return f"case when json_valid({sql}) then {sql} end"
+    return f"cast(to_json({sql}) as varchar)"
+
+
+def to_amount(sql: str, kind: str) -> str:
+    """A number of four decimals: money in its own unit, or a quantity.
+
+    Raises:
+        ConversionError: The type is no number.
+    """
+    if kind in ("VARCHAR", "JSON"):
+        return f"try_cast({to_text(sql, kind)} as {AMOUNT})"
+    if kind.split("(")[0] not in _NUMBERS:
+        raise ConversionError(f"expected a number, but it is a {kind.lower()}")
+    return f"try_cast({sql} as {AMOUNT})"
+
+
+def to_time(sql: str, kind: str, timezone: str) -> str:
+    """A UTC timestamp.
+
+    Numbers are epochs, in the unit that their magnitude tells. Texts are ISO 8601 and its usual variants,
+    dates alone, epochs, or a few formats of logs. What carries no zone is in the source's. The connection's
+    own time zone must be UTC.
+
+    Args:
+        sql: An expression.
+        kind: Its DuckDB type.
+        timezone: The IANA name of the source's zone.
+
+    Raises:
+        ConversionError: The type is no point in time.
+    """
+    if kind in ("VARCHAR", "JSON"):
+        return _time_of_text(sql if kind == "VARCHAR" else f"({sql} ->> '$')", timezone)
+    if kind == "TIMESTAMP WITH TIME ZONE":
+        return f"cast({sql} as timestamp)"
+    if kind.startswith("TIMESTAMP") or kind == "DATE":
+        return _from_local(f"cast({sql} as timestamp)", timezone)
+    if kind.split("(")[0] in _NUMBERS:
+        return _time_of_number(sql)
+    raise ConversionError(f"expected a timestamp, a text or an epoch number, but it is a {kind.lower()}")
+
+
+def _from_local(naive: str, timezone: str) -> str:
+    if timezone in ("UTC", "Etc/UTC"):
+        return naive
+    return f"cast(timezone({literal(timezone)}, {naive}) as timestamp)"
+
+
+def _time_of_text(text: str, timezone: str) -> str:
+    # Trimming is dear, so it waits until a text has failed as it stands.
+    trimmed = f"trim({text})"
+    is_compact = rf"regexp_full_match({trimmed}, '(19|20)\d\d(0\d|1[012])([012]\d|3[01])')"
+    compact = _from_local(f"cast(try_strptime({trimmed}, '%Y%m%d') as timestamp)", timezone)
+    is_number = rf"regexp_full_match({trimmed}, '-?\d+(\.\d+)?')"
+    number = _time_of_number(f"try_cast({trimmed} as double)")
+    others = ", ".join(f"try_strptime({trimmed}, {literal(form)})" for form in _TIME_FORMATS)
+    return (
+        f"coalesce({_time_of_iso(text, timezone)}, case when {text} is null or {trimmed} = '' then null "
+        f"when {is_compact} then {compact} when {is_number} then {number} "
+        f"else coalesce({_time_of_iso(trimmed, timezone)}, cast(coalesce({others}) as timestamp)) end)"
+    )
+
+
+def _time_of_iso(text: str, timezone: str) -> str:
+    # DuckDB's cast to timestamp drops an offset; its cast to timestamptz minds it, at five times the cost.
+    # So the first serves texts that end in Z or carry no zone.
+    zoned = rf"regexp_matches({text}, ':\d\d([.,]\d+)?\s*([A-Za-z+-].*)$')"
+    return (
+        f"case when suffix({text}, 'Z') or suffix({text}, ' UTC') then try_cast({text} as timestamp) "
+        f"when {zoned} then cast(try_cast({text} as timestamptz) as timestamp) "
+        f"else {_from_local(f'try_cast({text} as timestamp)', timezone)} end"
+    )
+
+
+def _time_of_number(sql: str) -> str:
+    number = f"cast({sql} as double)"
+    size = f"abs({number})"
+    unit = f"case when {size} < 1e11 then 1e6 when {size} < 1e14 then 1e3 when {size} < 1e17 then 1 else 1e-3 end"
+    micros = f"cast(round({number} * {unit}) as bigint)"
+    return f"case when isfinite({number}) and {size} < 1e20 then make_timestamp({micros}) end"

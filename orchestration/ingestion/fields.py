@@ -1,0 +1,323 @@
+"""A dump's columns as SQL: found by the names that expressions use, as text, as numbers, as JSON."""
+
+import json
+import re
+
+import duckdb
+
+from orchestration.ingestion import records
+from orchestration.ingestion.expressions import Reference, literal, quoted
+from orchestration.ingestion.shapes import Column, Shape
+
+BLANK = "\ufdd2"
+"""The fault of a line that holds no record."""
+RETYPE = "\ufdd3"
+"""The fault of a row that proves a column of whole numbers to hold others; the column's name follows."""
+
+Layer = dict[str, str]
+"""Columns that one step of a query adds, by name."""
+
+
+class Fields:
+    """The columns of one shape, and the SQL that makes them of its records.
+
+    Every column a query uses gets an alias, so that it is computed once. A number's alias has a guard: the
+    reason to reject a row whose text is not that number.
+
+    Args:
+        shape: The shape.
+        connection: For what only DuckDB knows about its types; no data is read.
+        hashed: Whether the whole record is hashed, for which every JSON value must stay JSON.
+        as_number: Columns whose sample held whole numbers only, but which are known to hold others.
+    """
+
+    def __init__(
+        self,
+        shape: Shape,
+        connection: duckdb.DuckDBPyConnection,
+        *,
+        hashed: bool = False,
+        as_number: frozenset[str] = frozenset(),
+    ) -> None:
+        self.shape = shape
+        self.columns = list(shape.columns)
+        self.hashed = hashed
+        self.guards: dict[str, str] = {}
+        self._connection = connection
+        self._as_number = as_number
+        self._path_kinds = dict(shape.paths)
+        self._plain: dict[tuple[str, str], str] = {}  # (SQL, type) to alias
+        self._typed: dict[str, tuple[str, str]] = {}  # alias to (SQL, type)
+        self._nested: set[int] = {i for i, column in enumerate(self.columns) if column.kind == "nested"}
+        self._scalars: set[int] = set()
+        self._exact: dict[str, int] = {}
+        self._folded: dict[str, int] = {}
+        for position, column in enumerate(self.columns):
+            self._exact.setdefault(column.name, position)
+            self._folded.setdefault(column.name.casefold(), position)
+
+    # ------------------------------------------------------------------ finding
+
+    @property
+    def names(self) -> list[str]:
+        """The columns' names."""
+        return [column.name for column in self.columns]
+
+    def find(self, name: str) -> int | None:
+        """The position of a column by its name, exact before regardless of case."""
+        return self._exact.get(name, self._folded.get(name.casefold()))
+
+    def lacks(self, reference: Reference) -> bool:
+        """Whether no sampled record shows what a reference reads."""
+        if self.find(reference[0]) is None:
+            return True
+        if len(reference) == 1 or self.shape.layout == "parquet":
+            return False
+        return not self.shape.is_json or reference not in self._path_kinds
+
+    def want(self, reference: Reference) -> None:
+        """Prepare to read a column. A JSON key that no sampled record has may still come."""
+        position = self.find(reference[0])
+        if position is None and self.shape.is_json:
+            self.columns.append(Column(name=reference[0], kind="empty"))
+            position = len(self.columns) - 1
+            self._exact[reference[0]] = position
+            self._folded.setdefault(reference[0].casefold(), position)
+        if position is not None and self.shape.is_json:
+            if len(reference) > 1:
+                self._nested.add(position)
+            self._scalars.add(position)
+
+    def is_nested(self, position: int) -> bool:
+        """Whether a column is read as JSON because of what is in it, or of how it is used."""
+        return self.shape.is_json and position in self._nested
+
+    # ------------------------------------------------------------------ reading
+
+    def raw(self, reference: Reference) -> tuple[str, str]:
+        """SQL for a reference's value as it stands in the record, and its type."""
+        position = self.find(reference[0])
+        if position is None or (len(reference) > 1 and self.lacks(reference) and not self.shape.is_json):
+            return "cast(null as varchar)", "VARCHAR"
+        column = self.columns[position]
+        if column.kind == "native":
+            sql = f"f{position}" + "".join(f".{quoted(part)}" for part in reference[1:])
+            return sql, column.native if len(reference) == 1 else self._type_of(sql)
+        if len(reference) > 1:
+            path = "$" + "".join("." + json.dumps(part, ensure_ascii=False) for part in reference[1:])
+            if self._path_kinds.get(reference) == "nested":
+                return f"json_extract(f{position}, {literal(path)})", "JSON"
+            return f"json_extract_string(f{position}, {literal(path)})", "VARCHAR"
+        if not self.shape.is_json:
+            return f"f{position}", "VARCHAR"
+        if position in self._nested:
+            return f"f{position}", "JSON"
+        return (f"f{position} ->> '$'" if self.hashed else f"f{position}"), "VARCHAR"
+
+    def text(self, reference: Reference) -> str:
+        """The alias of a reference's value as it stands."""
+        return self._plain.setdefault(self.raw(reference), f"r{len(self._plain)}")
+
+    def number(self, reference: Reference, *, force: bool = False) -> str:
+        """The alias of a reference's value as the number its sample shows; its text where it shows none.
+
+        Args:
+            reference: What to read.
+            force: Take a text for a number, too.
+        """
+        kind = self._kind(reference)
+        if kind == "empty" or (force and kind == "text"):
+            kind = "number"
+        number = {"integer": "BIGINT", "number": "DOUBLE"}.get(kind)
+        return self._cast(reference, number) if number else self.text(reference)
+
+    def detected(self, reference: Reference) -> str:
+        """The alias of a reference's value as the date, time or truth value that all its sample is."""
+        position = self.find(reference[0])
+        if position is None or len(reference) > 1 or self._kind(reference) != "text":
+            return self.number(reference)
+        name = self.columns[position].name
+        values = {str(record[name]) for record in self.shape.sample if record.get(name)}
+        listed = ", ".join(f"({literal(value)})" for value in sorted(values))
+        for kind in ("DATE", "TIMESTAMP", "TIMESTAMPTZ", "TIME", "BOOLEAN"):
+            query = f"select bool_and(try_cast(v as {kind}) is not null) from (values {listed}) t(v)"
+            if values and self._connection.execute(query).fetchall()[0][0]:
+                return self._cast(reference, kind)
+        return self.text(reference)
+
+    def _kind(self, reference: Reference) -> str:
+        if len(reference) > 1:
+            return self._path_kinds.get(reference, "empty")
+        position = self.find(reference[0])
+        kind = "empty" if position is None else self.columns[position].kind
+        return "number" if kind == "integer" and reference[0] in self._as_number else kind
+
+    def _cast(self, reference: Reference, kind: str) -> str:
+        text = self.text(reference)
+        alias = f"{text}_{kind.lower()}"
+        if alias in self._typed:
+            return alias
+        self._typed[alias] = (f"try_cast({text} as {kind})", kind)
+        name = ".".join(reference)
+        expected = "a number" if kind in ("BIGINT", "DOUBLE") else f"a {kind.lower()}"
+        said = complaint(name, text, expected)
+        wrong = f"{text} is not null and {alias} is null"
+        if kind == "BIGINT":
+            # A cast to bigint rounds, and takes an exponent: neither is the number that was written.
+            wrong = f"{text} is not null and ({alias} is null or contains({text}, '.') or contains(lower({text}), 'e'))"
+            said = (
+                f"case when try_cast({text} as double) is not null then {literal(RETYPE + reference[0])} "
+                f"else {said} end"
+            )
+        self.guards[alias] = f"when {wrong} then {said}"
+        return alias
+
+    def forget(self, aliases: set[str]) -> None:
+        """Drop typed aliases that turned out to be of no use."""
+        for alias in aliases:
+            self._typed.pop(alias, None)
+            self.guards.pop(alias, None)
+
+    @property
+    def typed(self) -> set[str]:
+        """The aliases of numbers and other typed values."""
+        return set(self._typed)
+
+    def null_row(self) -> str:
+        """A relation with every alias, of its type, to bind expressions against."""
+        columns = {alias: kind for (_, kind), alias in self._plain.items()}
+        columns |= {alias: kind for alias, (_, kind) in self._typed.items()}
+        return f"(select {', '.join(f'cast(null as {kind}) as {alias}' for alias, kind in columns.items()) or '1'})"
+
+    def _type_of(self, sql: str) -> str:
+        row = ", ".join(f"cast(null as {column.native}) as f{i}" for i, column in enumerate(self.columns))
+        return str(self._connection.execute(f"describe select {sql} from (select {row})").fetchall()[0][1])
+
+    # ------------------------------------------------------------------- layers
+
+    def layers(self, unnest: str | None) -> list[Layer | str]:
+        """The steps from records to aliases: `fault`, then `f0, f1, …`, then what expressions use."""
+        steps = self._records(unnest)
+        steps.append({alias: sql for (sql, _), alias in self._plain.items()})
+        steps.append({alias: sql for alias, (sql, _) in self._typed.items()})
+        return [step for step in steps if step]
+
+    def _records(self, unnest: str | None) -> list[Layer | str]:
+        match self.shape.layout:
+            case "parquet":
+                return [{"fault": "cast(null as varchar)"}]
+            case "csv":
+                return [{"fault": f"case {_marks('f0')} end"}]
+            case "text" | "w3c":
+                return self._groups()
+            case _:
+                return self._keys(unnest)
+
+    def _groups(self) -> list[Layer | str]:
+        # A blank line fails to match like any other, and only then is looked at more closely.
+        blank = f"trim(line) = '' then {literal(BLANK)}"
+        marks = f"when line is null then {literal(BLANK)} {_marks('line')}"
+        if self.shape.pattern is None:
+            return [{"fault": f"case {marks} when {blank} end", "f0": "line"}]
+        pattern = literal(self.shape.pattern)
+        groups = ", ".join(literal(name) for name in _group_names(self.shape.pattern))
+        fault = (
+            f"case {marks} when not regexp_matches(line, {pattern}) "
+            f"then case when {blank} else 'does not match the pattern' end end"
+        )
+        nulls = ", ".join(map(literal, ("", *self.shape.dialect.null_values)))
+        fields = {
+            f"f{i}": f"case when g.{quoted(name)} not in ({nulls}) then g.{quoted(name)} end"
+            for i, name in enumerate(_group_names(self.shape.pattern))
+        }
+        return [{"fault": fault}, {"g": f"regexp_extract(line, {pattern}, [{groups}])"}, fields]
+
+    def _keys(self, unnest: str | None) -> list[Layer | str]:
+        # No mark is valid JSON, so nothing but a failure needs to look for one.
+        invalid = (
+            f"case when trim(coalesce(line, '')) = '' then {literal(BLANK)} {_marks('line')} else 'not valid JSON' end"
+        )
+        fault = (
+            f"case when line is null or not json_valid(line) then {invalid} "
+            f"when ord(line) <> 123 and not starts_with(ltrim(line), '{{') then 'not a JSON object' end"
+        )
+        steps: list[Layer | str] = [{"fault": fault}, {"good": "case when fault is null then line end"}]
+        if unnest:
+            steps += _unnested(unnest)
+        own = self.own_keys()
+        structure = {self.columns[i].name: "JSON" if self.holds_json(i) else "VARCHAR" for i in own}
+        if structure:
+            steps.append({"j": f"from_json(good, {literal(json.dumps(structure, ensure_ascii=False))})"})
+        fields = {}
+        for i, column in enumerate(self.columns):
+            path = literal("$." + json.dumps(column.name, ensure_ascii=False))
+            extract = "json_extract" if self.holds_json(i) else "json_extract_string"
+            fields[f"f{i}"] = f"j.{quoted(column.name)}" if i in own else f"{extract}(good, {path})"
+        return [*steps, fields]
+
+    def own_keys(self) -> list[int]:
+        """JSON columns that can be a struct's fields, where names that differ by case alone are the same."""
+        return [i for i, column in enumerate(self.columns) if self._folded[column.name.casefold()] == i]
+
+    def holds_json(self, position: int) -> bool:
+        """Whether a JSON column's field is JSON, rather than the text of a scalar that an expression uses."""
+        return self.hashed or position in self._nested or position not in self._scalars
+
+    def raw_text(self) -> str:
+        """SQL for a record's own text, as far as it is still at hand."""
+        if self.shape.layout == "parquet":
+            row = ", ".join(f"{quoted(column.name)} := f{i}" for i, column in enumerate(self.columns))
+            return f"cast(to_json(struct_pack({row})) as varchar)"
+        mark = literal(records.REJECTED)
+        if self.shape.layout != "csv":
+            text = "coalesce(good, line)" if self.shape.is_json else "line"
+            return f"case when starts_with(line, {mark}) then split_part(line, {mark}, 3) else {text} end"
+        dialect = self.shape.dialect
+        quote = dialect.quote or '"'
+        special = f"[\\n\\r{_in_class(quote)}{_in_class(dialect.delimiter)}]"
+        fields = ", ".join(
+            f"case when regexp_matches(f{i}, {literal(special)}) then {literal(quote)} || "
+            f"replace(f{i}, {literal(quote)}, {literal(quote * 2)}) || {literal(quote)} "
+            f"else coalesce(f{i}, '') end"
+            for i in range(len(self.columns))
+        )
+        joined = f"array_to_string([{fields}], {literal(dialect.delimiter)})"
+        return f"case when starts_with(f0, {mark}) then split_part(f0, {mark}, 3) else {joined} end"
+
+
+def _marks(first: str) -> str:
+    rejected, end = literal(records.REJECTED), literal(records.END)
+    return (
+        f"when starts_with({first}, {rejected}) then split_part({first}, {rejected}, 2) "
+        f"when starts_with({first}, {end}) then {end}"
+    )
+
+
+def _group_names(pattern: str) -> list[str]:
+    return list(re.compile(pattern).groupindex)
+
+
+def _unnested(key: str) -> list[Layer | str]:
+    """Each item of a list as a record of its own, the document's other keys beside its own."""
+    path = literal("$." + json.dumps(key, ensure_ascii=False))
+    without = literal(json.dumps({key: None}, ensure_ascii=False))
+    items = f"cast(json_extract(good, {path}) as json[])"
+    joined = f"lambda item: cast(json_merge_patch(json_merge_patch(good, {without}), item) as varchar)"
+    listed = (
+        f"case when good is not null and json_type(good, {path}) = 'ARRAY' "
+        f"then list_transform({items}, {joined}) else [good] end"
+    )
+    return [
+        {"items": listed},
+        "select * exclude (items, good), unnest(items) as good from {from}",
+        "select * replace (row_number() over () as rn) from {from}",
+    ]
+
+
+def _in_class(character: str) -> str:
+    return f"\\{character}" if character in "\\]^-" else character
+
+
+def complaint(name: str, value: str, expected: str) -> str:
+    """SQL for a reason that shows the offending value."""
+    return f"{literal(f'{name} is ')} || chr(39) || left({value}, 100) || chr(39) || {literal(f', not {expected}')}"

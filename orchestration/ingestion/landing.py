@@ -1,0 +1,106 @@
+"""Where a source's dumps lie: which files there are, and whether they are the ones seen before."""
+
+import glob
+import hashlib
+from pathlib import Path
+
+from orchestration.ingestion.catalog import File
+from orchestration.ingestion.sources import Source
+
+
+class Landing:
+    """The files that a source's paths match.
+
+    Args:
+        source: The source.
+        data_dir: What relative paths are relative to.
+
+    Attributes:
+        warnings: What was left out, and why.
+        failures: What cannot be read, and the cure.
+    """
+
+    def __init__(self, source: Source, data_dir: Path) -> None:
+        self._source = source
+        self._data_dir = data_dir
+        self._paths: dict[str, Path] = {}
+        self.warnings: list[str] = []
+        self.failures: list[str] = []
+        for pattern in source.path:
+            self._find(pattern)
+        if not self._paths and not self.failures:
+            self.warnings.append(f"source {source.name}: no file matches {', '.join(source.path)}")
+
+    def _find(self, pattern: str) -> None:
+        if "://" in pattern:
+            self.failures.append(
+                f"source {self._source.name}: {pattern} is not on a local disk; copy its files into the landing "
+                f"directory, or mount it"
+            )
+            return
+        matches = glob.glob(str(self._data_dir / Path(pattern).expanduser()), recursive=True)  # noqa: PTH207
+        for path in map(Path, sorted(matches)):
+            if path.is_dir():
+                if "**" not in pattern:
+                    self.warnings.append(f"{path} is a directory, not a dump; its files are not looked at")
+            elif path.is_file():
+                self._paths[self._name(path)] = path
+            else:
+                self.warnings.append(f"{path} is no regular file; left out")
+
+    def _name(self, path: Path) -> str:
+        """How the lake calls a file: relative to the data directory where it lies inside."""
+        return (path.relative_to(self._data_dir) if path.is_relative_to(self._data_dir) else path).as_posix()
+
+    def has(self, name: str) -> bool:
+        """Whether there is such a file."""
+        return name in self._paths
+
+    def path(self, name: str) -> Path:
+        """Where a file lies."""
+        return self._paths[name]
+
+    def look(self, known: dict[str, File]) -> dict[str, File]:
+        """Every file as it is now.
+
+        Args:
+            known: The files as last seen. One whose size and times are still the same is not read again.
+        """
+        seen = {}
+        for name, path in sorted(self._paths.items()):
+            try:
+                file = self._see(name, path, known.get(name))
+            except OSError as error:
+                self.failures.append(f"{path}: cannot be read ({error.strerror}); check that it may be")
+                continue
+            if self.has_moved(file):
+                self.warnings.append(f"{name} is still being written; it is left for the next load")
+            else:
+                seen[name] = file
+        return seen
+
+    def _see(self, name: str, path: Path, old: File | None) -> File:
+        stat = path.stat()
+        times = (stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
+        if old and (old.size, old.mtime_ns, old.ctime_ns) == times:
+            content = old.content_hash
+        else:
+            with path.open("rb") as file:
+                content = hashlib.file_digest(file, "sha256").hexdigest()
+        return File(
+            source=self._source.name,
+            file=name,
+            content_hash=content,
+            size=times[0],
+            mtime_ns=times[1],
+            ctime_ns=times[2],
+            present=True,
+        )
+
+    def has_moved(self, file: File) -> bool:
+        """Whether a file is no longer as it was when it was looked at: someone is still writing it."""
+        try:
+            stat = self._paths[file.file].stat()
+        except OSError:
+            return True
+        return (stat.st_size, stat.st_mtime_ns) != (file.size, file.mtime_ns)

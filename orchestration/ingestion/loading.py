@@ -1,0 +1,409 @@
+"""One source's files against what the lake holds of them: what is new, changed, copied or gone, and loading it."""
+
+import hashlib
+import itertools
+import json
+import os
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from orchestration.ingestion import shapes
+from orchestration.ingestion.catalog import Catalog, File, Load
+from orchestration.ingestion.landing import Landing
+from orchestration.ingestion.loader import Loaded, connect
+from orchestration.ingestion.mappings import Mapping, MappingError, listed, nearest, shown
+from orchestration.ingestion.shapes import Shape, UnreadableFileError
+from orchestration.ingestion.sources import Source
+from orchestration.ingestion.workers import Job, Workers
+
+COMMIT_SECONDS = 2.0
+"""How much finished work may wait for its commit, and be lost to a kill: syncing each file would cost more."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """How far a load has come. Bytes are those of the files as they lie, compressed or not."""
+
+    source: str
+    files_done: int
+    files_total: int
+    bytes_done: int
+    bytes_total: int
+    rows: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadReport:
+    """What one load of one source did.
+
+    Attributes:
+        loaded: Files that were read, those that replace an earlier load included.
+        replaced: Loads whose rows are no longer in the lake because their file or mapping has changed.
+        unchanged: Files that the lake has already.
+        duplicate: Files that are new but hold a content that the lake has already.
+        withdrawn: Loads whose rows went with their file.
+        rows: Events loaded now, as are the other counts and times.
+        first_event_ts: In UTC, as ISO 8601 text.
+        warnings: What an analyst should know.
+        failures: What could not be loaded, and the cure. The rest of the source is loaded all the same.
+    """
+
+    source: str
+    loaded: int = 0
+    replaced: int = 0
+    unchanged: int = 0
+    duplicate: int = 0
+    withdrawn: int = 0
+    rows: int = 0
+    filtered: int = 0
+    rejected: int = 0
+    first_event_ts: str | None = None
+    last_event_ts: str | None = None
+    seconds: float = 0.0
+    warnings: tuple[str, ...] = ()
+    failures: tuple[str, ...] = ()
+
+
+class Loading:
+    """One load of one source, under the lake's lock.
+
+    Args:
+        root: The lake.
+        catalog: Its catalogue.
+        source: What to load.
+        data_dir: What relative paths are relative to.
+        memory_limit: DuckDB's, as DuckDB spells it.
+        threads: How many cores to use.
+        on_progress: Told of the progress, about once a second.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        catalog: Catalog,
+        source: Source,
+        *,
+        data_dir: Path,
+        memory_limit: str,
+        threads: int,
+        on_progress: Callable[[Progress], None] | None,
+    ) -> None:
+        self._root = root
+        self._catalog = catalog
+        self._source = source
+        self._staging = root / "staging"
+        self._landing = Landing(source, data_dir)
+        self._memory_limit = memory_limit
+        self._threads = threads
+        self._on_progress = on_progress
+        self._fingerprint = source.fingerprint()
+        # For parsing and binding expressions; each worker reads its files on a connection of its own.
+        self._connection = connect(memory_limit=memory_limit, threads=1, spill=self._staging / "spill")
+        self._warnings: dict[str, None] = {}
+        self._failures: dict[str, None] = {}
+        self._loaded: list[Loaded] = []
+        self._remapped = 0
+        self._loads = catalog.loads(source.name)
+        self._live = {load.content_hash: load for load in self._loads if load.status == "live"}
+
+    def run(self) -> LoadReport:
+        """Load what is to be loaded."""
+        try:
+            mapping = Mapping(self._source, self._connection)
+        except MappingError as error:
+            return LoadReport(source=self._source.name, failures=(str(error),))
+        known = self._catalog.files(self._source.name)
+        seen = self._landing.look(known)
+        self._warn(self._landing.warnings)
+        self._fail(self._landing.failures)
+        wanted = self._wanted(seen)
+        done = self._load(mapping, wanted)
+        return self._settle(seen, known, failed=set(wanted) - done, done=done)
+
+    def close(self) -> None:
+        """Free DuckDB's memory."""
+        self._connection.close()
+
+    def _warn(self, said: Iterable[str]) -> None:
+        self._warnings.update(dict.fromkeys(said))
+
+    def _fail(self, said: Iterable[str]) -> None:
+        self._failures.update(dict.fromkeys(said))
+
+    # -------------------------------------------------------------------- plan
+
+    def _wanted(self, seen: dict[str, File]) -> dict[str, File]:
+        """The first file, by name, of each content that the lake lacks or has under another mapping."""
+        holders: dict[str, File] = {}
+        for name in sorted(seen):
+            holders.setdefault(seen[name].content_hash, seen[name])
+        stuck = [load.file for content, load in self._outdated().items() if content not in holders]
+        if stuck and self._source.removed_files == "keep":
+            self._warn(
+                [
+                    f"{len(stuck)} loaded files are gone and keep the mapping they were loaded with (such as "
+                    f"{stuck[0]}): put them back to have them loaded anew"
+                ]
+            )
+        outdated = self._outdated()
+        lacking = (f for content, f in holders.items() if content not in self._live or content in outdated)
+        return {file.file: file for file in lacking}
+
+    def _outdated(self) -> dict[str, Load]:
+        """Live loads that were made under another mapping, by content."""
+        return {c: load for c, load in self._live.items() if load.mapping_fingerprint != self._fingerprint}
+
+    def _jobs(self, mapping: Mapping, wanted: dict[str, File]) -> list[Job]:
+        """Look at the head of each file, and check that the expressions fit it."""
+        found: dict[str, Shape] = {}
+        for name in wanted:
+            try:
+                shape = shapes.inspect(self._landing.path(name), self._source, mapping.wanted)
+                if shape.columns or shape.layout != "csv":
+                    mapping.query(shape)
+            except UnreadableFileError as error:
+                self._fail([str(error)])
+            except MappingError as error:
+                self._fail([f"{name}: {error}"])
+            else:
+                found[name] = shape
+        past = (json.loads(load.schema_columns) for load in self._loads)
+        known = {name.casefold() for columns in past for name in columns}
+        known |= {column.name.casefold() for shape in found.values() for column in shape.columns}
+        outdated = self._outdated()
+        taken = {load.load_id for load in self._loads}
+        return [
+            Job(
+                path=self._landing.path(name),
+                file=wanted[name],
+                shape=shape,
+                load_id=self._load_id(wanted[name].content_hash, taken),
+                replaces=old.load_id if (old := outdated.get(wanted[name].content_hash)) else None,
+            )
+            for name, shape in found.items()
+            if self._fits(mapping, name, shape, known)
+        ]
+
+    def _load_id(self, content: str, taken: set[str]) -> str:
+        """A hash of source, content and mapping; numbered when a content comes back after it had gone."""
+        base = f"{self._source.name}\n{content}\n{self._fingerprint}"
+        ids = (_hash(f"{base}\n{number}" if number else base) for number in itertools.count())
+        return next(load_id for load_id in ids if load_id not in taken)
+
+    def _fits(self, mapping: Mapping, file: str, shape: Shape, known: set[str]) -> bool:
+        """Whether what the expressions read is there, or can be missing from this file.
+
+        A column that other files have may be missing from one; what a preset reads may be missing from all.
+        A JSON key may come in later rows, so for it there is but a warning.
+        """
+        if not shape.columns:
+            return True
+        for key, reference in mapping.query(shape).missing.items():
+            declared = key == "where" or key in self._source.columns
+            if not declared or key in self._source.optional_columns or reference[0].casefold() in known:
+                continue
+            names = [column.name for column in shape.columns]
+            said = (
+                f"source {self._source.name}, {shown(key)}: no column {'.'.join(reference)} in {file}."
+                f"{nearest(reference[0], names)} Its columns are {listed(names)}"
+            )
+            if shape.is_json and key not in ("event_ts", "event_name"):
+                self._warn([said])
+                continue
+            self._fail([said])
+            return False
+        return True
+
+    # -------------------------------------------------------------------- load
+
+    def _load(self, mapping: Mapping, wanted: dict[str, File]) -> set[str]:
+        """Load files side by side and commit them in order; returns the names of those that succeeded."""
+        jobs = self._jobs(mapping, wanted)
+        # A changed mapping takes effect for all files in one step.
+        at_once = any(job.replaces for job in jobs)
+        done: set[str] = set()
+        batch: list[tuple[Job, Loaded]] = []
+        committed = time.monotonic()
+        workers = Workers(mapping, self._staging, memory_limit=self._memory_limit, threads=self._threads)
+        results: list[Loaded | UnreadableFileError] = []
+
+        def tell(read: int = 0) -> None:
+            self._tell(jobs, results, read)
+
+        for job, result in workers.run(jobs, on_wait=tell):
+            results.append(result)
+            if isinstance(result, UnreadableFileError):
+                self._fail([str(result)])
+            elif self._landing.has_moved(job.file):
+                self._warn([f"{job.file.file} is still being written; it is left for the next load"])
+            else:
+                batch.append((job, result))
+            tell()
+            if not at_once and time.monotonic() - committed > COMMIT_SECONDS:
+                done |= self._commit(batch)
+                batch, committed = [], time.monotonic()
+        return done | self._commit(batch)
+
+    def _tell(self, jobs: list[Job], results: list[Loaded | UnreadableFileError], read: int) -> None:
+        if self._on_progress:
+            finished = sum(job.file.size for job in jobs[: len(results)])
+            total = sum(job.file.size for job in jobs)
+            self._on_progress(
+                Progress(
+                    source=self._source.name,
+                    files_done=len(results),
+                    files_total=len(jobs),
+                    bytes_done=min(max(read, finished), total),
+                    bytes_total=total,
+                    rows=sum(result.rows for result in results if isinstance(result, Loaded)),
+                )
+            )
+
+    # ------------------------------------------------------------------ commit
+
+    def _commit(self, batch: list[tuple[Job, Loaded]]) -> set[str]:
+        """Move finished files into place, then make them visible, all in one step."""
+        if not batch:
+            return set()
+        events = self._root / "events" / f"source={self._source.name}"
+        rejects = self._root / "rejects"
+        events.mkdir(parents=True, exist_ok=True)
+        placed = {}
+        for job, _ in batch:
+            staged = self._staging / f"{job.load_id}.parquet"
+            placed[job.load_id] = (
+                self._place(staged, events / staged.name),
+                self._place(staged.with_suffix(".rejects"), rejects / staged.name),
+            )
+        for directory in (events, rejects):
+            _sync(directory)
+        with self._catalog.transaction():
+            for job, loaded in batch:
+                seq = self._catalog.next_seq()
+                if job.replaces:
+                    self._catalog.retire([job.replaces], status="replaced", seq=seq)
+                parquet_file, rejects_file = placed[job.load_id]
+                load = self._entry(job.file, job.load_id, seq, loaded)
+                load = replace(load, parquet_file=parquet_file, rejects_file=rejects_file)
+                self._catalog.add(load)
+                self._catalog.see(job.file)
+                self._loads.append(load)
+        for job, loaded in batch:
+            self._loaded.append(loaded)
+            self._remapped += bool(job.replaces)
+            self._warn(loaded.warnings)
+        return {job.file.file for job, _ in batch}
+
+    def _place(self, staged: Path, target: Path) -> str | None:
+        if not staged.exists():
+            return None
+        _sync(staged)
+        staged.replace(target)
+        return target.relative_to(self._root).as_posix()
+
+    def _entry(self, file: File, load_id: str, seq: int, loaded: Loaded | None) -> Load:
+        """A catalogue row: of a load, or of a file whose content is loaded already."""
+        columns = loaded.columns if loaded else {}
+        return Load(
+            load_id=load_id,
+            load_seq=seq,
+            retired_seq=None,
+            status="live" if loaded else "duplicate",
+            source=self._source.name,
+            file=file.file,
+            content_hash=file.content_hash,
+            mapping_fingerprint=self._fingerprint,
+            parquet_file=None,
+            rejects_file=None,
+            rows=loaded.rows if loaded else 0,
+            filtered=loaded.filtered if loaded else 0,
+            rejected=loaded.rejected if loaded else 0,
+            first_event_ts=loaded.first_event_ts if loaded else None,
+            last_event_ts=loaded.last_event_ts if loaded else None,
+            schema_columns=json.dumps(columns, ensure_ascii=False),
+            schema_changes=json.dumps(self._changes(columns), ensure_ascii=False),
+            seconds=loaded.seconds if loaded else 0.0,
+            loaded_at=datetime.now(UTC).replace(tzinfo=None).isoformat(sep=" ", timespec="seconds"),
+        )
+
+    def _changes(self, columns: dict[str, str]) -> dict[str, object]:
+        """How a file's columns differ from those of the load before it."""
+        before = next((json.loads(load.schema_columns) for load in reversed(self._loads) if load.rows), None)
+        if before is None or not columns:
+            return {}
+        shared = {name: [before[name], kind] for name, kind in sorted(columns.items()) if name in before}
+        changes: dict[str, object] = {
+            "new": sorted(set(columns) - set(before)),
+            "missing": sorted(set(before) - set(columns)),
+            "retyped": {n: kinds for n, kinds in shared.items() if len({*kinds} - {"empty"}) == 2},
+        }
+        return {kind: names for kind, names in changes.items() if names}
+
+    # ------------------------------------------------------------------ settle
+
+    def _settle(self, seen: dict[str, File], known: dict[str, File], *, failed: set[str], done: set[str]) -> LoadReport:
+        """Retire what no file holds any more; note files that are copies, and those that went away."""
+        gone = [name for name in known if not self._landing.has(name)]
+        withdraw = self._source.removed_files == "withdraw"
+        # What a file holds: its new content once that is loaded, before that its old one.
+        held = {name: file.content_hash for name, file in known.items() if not (withdraw and name in gone)}
+        held |= {name: file.content_hash for name, file in seen.items() if name not in failed}
+        dropped = [load for load in self._live.values() if load.content_hash not in held.values()]
+        replaced = [load.load_id for load in dropped if load.file not in gone]
+        withdrawn = [load.load_id for load in dropped if load.file in gone]
+        copies = [
+            file
+            for name, file in sorted(seen.items())
+            if name not in done | failed and (name not in known or known[name].content_hash != file.content_hash)
+        ]
+        changed = [file for name, file in seen.items() if name not in failed and known.get(name) != file]
+        if dropped or copies or changed or gone:
+            with self._catalog.transaction():
+                seq = self._catalog.next_seq()
+                self._catalog.retire(replaced, status="replaced", seq=seq)
+                self._catalog.retire(withdrawn, status="withdrawn", seq=seq)
+                for offset, file in enumerate(copies, start=1):
+                    load_id = _hash(f"{self._source.name}\n{file.file}\n{file.content_hash}\n{seq + offset}")
+                    self._catalog.add(self._entry(file, load_id, seq + offset, None))
+                for file in changed:
+                    self._catalog.see(file)
+                for name in gone:
+                    self._catalog.leave(self._source.name, name, forget=withdraw)
+        originals = {load.content_hash: load.file for load in reversed(self._loads) if load.status == "live"}
+        self._warn(
+            f"{copy.file} has the content of {originals.get(copy.content_hash)}, and is not loaded again"
+            for copy in copies
+        )
+        firsts = [loaded.first_event_ts for loaded in self._loaded if loaded.first_event_ts]
+        lasts = [loaded.last_event_ts for loaded in self._loaded if loaded.last_event_ts]
+        return LoadReport(
+            source=self._source.name,
+            loaded=len(done),
+            replaced=len(replaced) + self._remapped,
+            unchanged=len(seen) - len(done) - len(failed & set(seen)) - len(copies),
+            duplicate=len(copies),
+            withdrawn=len(withdrawn),
+            rows=sum(loaded.rows for loaded in self._loaded),
+            filtered=sum(loaded.filtered for loaded in self._loaded),
+            rejected=sum(loaded.rejected for loaded in self._loaded),
+            first_event_ts=min(firsts, default=None),
+            last_event_ts=max(lasts, default=None),
+            warnings=tuple(self._warnings),
+            failures=tuple(self._failures),
+        )
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def _sync(path: Path) -> None:
+    """Have a file's or directory's content on the disk before the catalogue says that it is there."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,357 @@
+"""A source's expressions bound to one shape: the query that makes canonical events of its records."""
+
+import difflib
+import json
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import NoReturn
+
+import duckdb
+
+from orchestration.ingestion import conversions
+from orchestration.ingestion.conversions import ConversionError
+from orchestration.ingestion.expressions import Expression, ExpressionError, Reference, literal, quoted
+from orchestration.ingestion.fields import Fields, Layer, complaint
+from orchestration.ingestion.shapes import Shape
+from orchestration.ingestion.sources import (
+    AMOUNT_COLUMNS,
+    EVENT_COLUMNS,
+    IDENTITY_COLUMNS,
+    MAPPABLE_COLUMNS,
+    TEXT_COLUMNS,
+    TIME_COLUMNS,
+    Source,
+)
+
+FILTERED = ""
+"""The verdict on a row that the source's `where` leaves out."""
+
+
+class MappingError(Exception):
+    """A declared expression that does not fit a dump; the message names source, key, and what there is."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Query:
+    """Canonical events of one shape's records.
+
+    Attributes:
+        missing: What expressions read that no sampled record shows, by the key of the expression.
+        columns: The dump's columns that were looked through.
+    """
+
+    steps: tuple[str, ...]
+    raw_text: str
+    missing: dict[str, Reference] = field(default_factory=dict)
+    columns: tuple[str, ...] = ()
+
+    def sql(self, relation: str, *, witness: str, source: str, dump_file: str, load_id: str) -> str:
+        """The whole query.
+
+        Args:
+            relation: From `readers.relation`.
+            witness: A function `(row, reason, raw text)` that returns false, called for every rejected row.
+            source: The source's name.
+            dump_file: The file as the lake calls it.
+            load_id: The load it becomes.
+        """
+        constants = {"source": source, "dump_file": dump_file, "load_id": load_id}
+        events = {name: name for name in EVENT_COLUMNS}
+        events |= {name: literal(value) for name, value in constants.items()}
+        events["dump_row"] = "cast(rn as bigint)"
+        before, steps = "records", [f"records as ({relation})"]
+        for number, step in enumerate(self.steps, start=1):
+            steps.append(f"step_{number} as ({step.replace('{from}', before)})")
+            before = f"step_{number}"
+        return (
+            f"with {', '.join(steps)} select {', '.join(f'{sql} as {name}' for name, sql in events.items())} "
+            f"from {before} where case when verdict is null then true when verdict = {literal(FILTERED)} "
+            f"then false else {witness}(rn, verdict, {self.raw_text}) end"
+        )
+
+
+class Mapping:
+    """One source's expressions, and the queries they make for each shape of its files.
+
+    Args:
+        source: The source.
+        connection: For parsing and binding; no data is read.
+
+    Raises:
+        MappingError: An expression is not usable on any dump.
+    """
+
+    def __init__(self, source: Source, connection: duckdb.DuckDBPyConnection) -> None:
+        self.source = source
+        self._connection = connection
+        self._lock = threading.Lock()
+        self._queries: dict[tuple[Shape, frozenset[str]], Query] = {}
+        self.expressions = {key: self._parse(key, text) for key, text in source.columns.items()}
+        self.where = self._parse("where", source.where) if source.where else None
+
+    @property
+    def wanted(self) -> frozenset[str]:
+        """The names of all columns that the expressions use."""
+        used = [*self.expressions.values(), *([self.where] if self.where else [])]
+        return frozenset(reference[0] for expression in used for reference in expression.references)
+
+    def query(self, shape: Shape, *, as_number: frozenset[str] = frozenset()) -> Query:
+        """The query for the files of one shape.
+
+        Args:
+            shape: From `shapes.inspect`.
+            as_number: Columns whose sample held whole numbers only, but which are known to hold others.
+
+        Raises:
+            MappingError: An expression does not fit the shape, or a required column has none.
+        """
+        key = (shape, as_number)
+        with self._lock:
+            if key not in self._queries:
+                self._queries[key] = _Binding(self, shape, as_number, self._connection).query()
+            return self._queries[key]
+
+    def _parse(self, key: str, text: str) -> Expression:
+        try:
+            return Expression(text, self._connection)
+        except ExpressionError as error:
+            raise MappingError(f"source {self.source.name}, {shown(key)} `{text}`: {error}") from None
+
+
+def shown(key: str) -> str:
+    """A key of a source as `avila.yml` spells it."""
+    return key if key == "where" else f"columns.{key}"
+
+
+class _Binding:
+    """One mapping against one shape."""
+
+    def __init__(
+        self, mapping: Mapping, shape: Shape, as_number: frozenset[str], connection: duckdb.DuckDBPyConnection
+    ) -> None:
+        self.source = mapping.source
+        self.connection = connection
+        self.where = mapping.where
+        self.expressions = dict(mapping.expressions)
+        by_name = {column.name.casefold(): column.name for column in reversed(shape.columns)}
+        for name in MAPPABLE_COLUMNS:
+            if name not in self.expressions and name != "properties" and name in by_name:
+                self.expressions[name] = Expression(quoted(by_name[name]), connection)
+        self.fields = Fields(shape, connection, hashed="event_id" not in self.expressions, as_number=as_number)
+        self.missing: dict[str, Reference] = {}
+        self.complaints: list[str] = []
+
+    def query(self) -> Query:
+        named = [*self.expressions.items(), *([("where", self.where)] if self.where else [])]
+        for key, expression in named:
+            for reference in sorted(expression.references):
+                if self.fields.lacks(reference):
+                    self.missing.setdefault(key, reference)
+                # Whether a column is read as JSON must be settled before the first use.
+                self.fields.want(reference)
+        self._require_columns()
+        values = {key: self._value(key, expression) for key, expression in named}
+        if "where" in values and values["where"][1] != "BOOLEAN":
+            self._refuse("where", f"expected a condition, but it is a {values['where'][1].lower()}")
+
+        evaluated = {f"x_{key}": sql for key, (sql, _) in values.items()}
+        events = {name: self._event(name, values.get(name)) for name in MAPPABLE_COLUMNS}
+        verdict = self._verdict({key for key, (sql, _) in values.items() if sql.startswith("try(")})
+        layers = [*self.fields.layers(self.source.unnest), evaluated, events, {"verdict": verdict}]
+        return Query(
+            steps=tuple(map(_step, layers)),
+            raw_text=self.fields.raw_text(),
+            missing=self.missing,
+            columns=tuple(self.fields.names),
+        )
+
+    def _require_columns(self) -> None:
+        lacking = [name for name in ("event_ts", "event_name") if name not in self.expressions]
+        if not any(name in self.expressions for name in IDENTITY_COLUMNS):
+            lacking.append(" or ".join(IDENTITY_COLUMNS))
+        if lacking:
+            raise MappingError(
+                f"source {self.source.name}: `columns` gives no {lacking[0]}, and the dump has no column of "
+                f"that name; its columns are {listed(self.fields.names)}"
+            )
+
+    def _refuse(self, key: str, why: str) -> NoReturn:
+        text = self.where.text if key == "where" and self.where else self.expressions[key].text
+        raise MappingError(
+            f"source {self.source.name}, {shown(key)} `{text}`: {why}; "
+            f"the dump's columns are {listed(self.fields.names)}"
+        )
+
+    def _value(self, key: str, expression: Expression) -> tuple[str, str]:
+        """SQL over the fields' aliases for an expression, and its type.
+
+        A column is its text wherever text will do, so that an id keeps its zeros and a row means the same in
+        every file; it is a number in arithmetic and in comparisons with one. Where that does not bind, it is
+        a number throughout, then text throughout, then of the type detected in the sample, and at last a
+        number whatever the sample shows.
+
+        An expression that may fail on a row is wrapped so that a failure, unlike a null, is told apart.
+        """
+        fields = self.fields
+        if expression.bare is not None:
+            return fields.raw(expression.bare)
+        variants: tuple[Callable[[Reference, bool], str], ...] = (
+            lambda reference, as_number: (fields.number if as_number else fields.text)(reference),
+            lambda reference, _: fields.number(reference),
+            lambda reference, _: fields.text(reference),
+            lambda reference, _: fields.detected(reference),
+            lambda reference, _: fields.number(reference, force=True),
+        )
+        problem = ""
+        for variant in variants:
+            before = fields.typed
+            sql = expression.render(variant)
+            try:
+                bound = self.connection.execute(f"describe select {sql} from {fields.null_row()}").fetchall()
+            except duckdb.Error as error:
+                problem = problem or str(error).splitlines()[0]
+                fields.forget(fields.typed - before)
+                continue
+            return (f"try(struct_pack(v := {sql}))" if expression.references else sql), str(bound[0][1])
+        return self._refuse(key, problem)
+
+    def _event(self, name: str, value: tuple[str, str] | None) -> str:
+        """SQL for one canonical column; what it cannot convert it adds to the complaints."""
+        if value is None:
+            if name == "properties":
+                return self._properties()
+            return self._content_hash() if name == "event_id" else f"cast(null as {EVENT_COLUMNS[name]})"
+        evaluated, kind = value
+        sql = f"x_{name}.v" if evaluated.startswith("try(") else f"x_{name}"
+        text = conversions.to_text(sql, kind)
+        try:
+            if name in TEXT_COLUMNS:
+                if name not in IDENTITY_COLUMNS:
+                    return text
+                return conversions.to_identity(text, self.source.placeholder_ids)
+            if name in TIME_COLUMNS:
+                converted = conversions.to_time(sql, kind, self.source.timezone)
+                expected = "a timestamp that can be read; give a strptime expression"
+            elif name in AMOUNT_COLUMNS:
+                converted = conversions.to_amount(sql, kind)
+                expected = "a number of at most 14 digits before and 4 after the point"
+            else:
+                converted = conversions.to_json(sql, kind)
+                expected = "JSON"
+        except ConversionError as error:
+            self._refuse(name, str(error))
+        said = complaint(name, text, expected)
+        self.complaints.append(f"when {name} is null and {text} is not null then {said}")
+        if name in TIME_COLUMNS:
+            outside = f"{name} < timestamp '1970-01-01' or {name} >= timestamp '2100-01-01'"
+            said = complaint(name, f"cast({name} as varchar)", "between 1970-01-01 and 2100-01-01")
+            self.complaints.append(f"when {outside} then {said}")
+        return converted
+
+    def _verdict(self, fallible: set[str]) -> str:
+        """Why a row is not kept; null when it is."""
+        cases = ["when fault is not null then fault", *self.fields.guards.values()]
+        if self.where:
+            failed = "x_where is null" if "where" in fallible else "false"
+            condition = "x_where.v" if "where" in fallible else "x_where"
+            cases.append(f"when {failed} then 'where: the condition fails on this row'")
+            cases.append(f"when {condition} is not true then {literal(FILTERED)}")
+        cases += [
+            f"when x_{name} is null then '{name}: the expression fails on this row'"
+            for name in self.expressions
+            if name in fallible
+        ]
+        cases += self.complaints
+        cases += [f"when {name} is null then '{name} is missing'" for name in ("event_ts", "event_name")]
+        nobody = " and ".join(f"{name} is null" for name in IDENTITY_COLUMNS)
+        cases.append(f"when {nobody} then 'no {' and no '.join(IDENTITY_COLUMNS)}'")
+        return f"case {' '.join(cases)} end"
+
+    # ------------------------------------------------------- the rest of a row
+
+    def _consumed(self) -> set[int]:
+        """The columns that are wholly in some canonical column. A JSON value is, only when taken whole."""
+        consumed = set()
+        for expression in self.expressions.values():
+            for reference in expression.references:
+                position = self.fields.find(reference[0])
+                whole = expression.bare == reference and len(reference) == 1
+                if position is not None and (whole or not self.fields.is_nested(position)):
+                    consumed.add(position)
+        return consumed
+
+    def _properties(self) -> str:
+        """A JSON object of the columns not consumed, by name, without the null ones."""
+        consumed = self._consumed()
+        rest = [i for i in self._by_name() if i not in consumed]
+        pairs = ", ".join(f"{_key(self.fields.columns[i].name)} || {self._json_value(i)}" for i in rest)
+        known = f"'{{' || concat_ws(',', {pairs}) || '}}'" if pairs else "'{}'"
+        if not self.fields.shape.is_json:
+            return known
+        names = [literal(self.fields.columns[i].name) for i in sorted(consumed)]
+        other = f"k not in ({', '.join(names)})" if names else "true"
+        every = f"'{{' || array_to_string({_pairs(other)}, ',') || '}}'"
+        return f"case when {self._only_known_keys()} then {known} else {every} end"
+
+    def _content_hash(self) -> str:
+        """A hash of all a row holds, wherever it stands, in whatever order, with or without null columns."""
+        pairs = ", ".join(f"{_key(self.fields.columns[i].name)} || {self._json_value(i)}" for i in self._by_name())
+        known = f"concat_ws(chr(31), {pairs})" if pairs else "''"
+        if not self.fields.shape.is_json:
+            return f"md5({known})"
+        every = f"array_to_string({_pairs('true')}, chr(31))"
+        return f"md5(case when {self._only_known_keys()} then {known} else {every} end)"
+
+    def _by_name(self) -> list[int]:
+        positions = range(len(self.fields.columns))
+        return sorted(positions, key=lambda position: self.fields.columns[position].name)
+
+    def _json_value(self, position: int) -> str:
+        if self.fields.shape.is_json and self.fields.holds_json(position):
+            return f"cast(f{position} as varchar)"
+        return f"cast(to_json(f{position}) as varchar)"
+
+    def _only_known_keys(self) -> str:
+        """Whether every key of a JSON row is a column: by number where none is null, else by name.
+
+        The sample does not show the keys of rows beyond it. Counting costs a third of comparing names.
+        """
+        own = self.fields.own_keys()
+        filled = " + ".join(f"cast(f{i} is not null as tinyint)" for i in own) or "0"
+        names = ", ".join(literal(self.fields.columns[i].name) for i in own) or "''"
+        return (
+            f"good is null or len(json_keys(good)) = {filled} "
+            f"or len(list_filter(json_keys(good), lambda k: k not in ({names}))) = 0"
+        )
+
+
+def _step(layer: Layer | str) -> str:
+    if isinstance(layer, str):
+        return layer
+    return f"select *, {', '.join(f'{sql} as {name}' for name, sql in layer.items())} from {{from}}"
+
+
+def _key(name: str) -> str:
+    return literal(json.dumps(name, ensure_ascii=False) + ":")
+
+
+def _pairs(condition: str) -> str:
+    """Each key of a JSON row, by name, with its value, as texts: what no fixed list of columns can do."""
+    value = "json_extract(good, '/' || replace(replace(k, '~', '~0'), '/', '~1'))"
+    keys = "list_sort(list_distinct(json_keys(good)))"
+    wanted = f"list_filter({keys}, lambda k: {condition} and json_type({value}) <> 'NULL')"
+    return f"list_transform({wanted}, lambda k: cast(to_json(k) as varchar) || ':' || {value})"
+
+
+def listed(names: Iterable[str]) -> str:
+    """Some names, for a message."""
+    every = list(names)
+    more = f" and {len(every) - 30} more" if len(every) > 30 else ""
+    return (", ".join(every[:30]) or "none at all") + more
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """A hint at the names most like one that is not known."""
+    near = difflib.get_close_matches(name, list(known), n=2, cutoff=0.5)
+    return f" Did you mean {' or '.join(near)}?" if near else ""
