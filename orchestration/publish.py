@@ -109,11 +109,27 @@ def _copy(connection: duckdb.DuckDBPyConnection, target: Path) -> dict[str, int]
             name = f'published.{schema}."{table}"'
             connection.execute(f'create table {name} as select * from {schema}."{table}"')
             if comment:
-                connection.execute(f"comment on table {name} is '{comment.replace(chr(39), chr(39) * 2)}'")
+                connection.execute(f"comment on table {name} is {_quoted(comment)}")
+            for column, said in _column_comments(connection, schema, table):
+                connection.execute(f'comment on column {name}."{column}" is {_quoted(said)}')
             (count,) = connection.execute(f"select count(*) from {name}").fetchall()[0]
             rows[f"{schema}.{table}"] = count
         connection.execute("checkpoint published")
     return rows
+
+
+def _column_comments(connection: duckdb.DuckDBPyConnection, schema: str, table: str) -> list[tuple[str, str]]:
+    return connection.execute(
+        """
+        select column_name, comment from duckdb_columns()
+        where database_name = current_database() and schema_name = ? and table_name = ? and comment is not null
+        """,
+        [schema, table],
+    ).fetchall()
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
 
 
 @contextlib.contextmanager

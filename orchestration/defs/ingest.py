@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import UTC, datetime
 from typing import Any
 
 from dagster import (
@@ -21,6 +22,7 @@ from dagster import (
 from orchestration.house import open_house
 from orchestration.ingestion.lake import Lake, Progress
 from orchestration.ingestion.sources import Source
+from orchestration.runs import start_run
 from orchestration.warehouse import connect
 
 HOUSE = open_house()
@@ -120,6 +122,13 @@ def lake_asset(name: str, source: Source) -> AssetsDefinition:
     return load
 
 
+def run_started_at(context: AssetExecutionContext) -> datetime:
+    """When the run began, UTC without zone."""
+    record = context.instance.get_run_record_by_id(context.run_id)
+    began = record.start_time if record else None
+    return datetime.fromtimestamp(began or time.time(), UTC).replace(tzinfo=None)
+
+
 @asset(
     key=["ops", "loads"],
     group_name="ops",
@@ -130,6 +139,7 @@ def lake_asset(name: str, source: Source) -> AssetsDefinition:
 def loads(context: AssetExecutionContext) -> MaterializeResult[Any]:
     """Mirror the catalogue into the warehouse."""
     with connect(HOUSE.settings) as connection, closing(Lake(HOUSE.settings.lake)) as lake:
+        start_run(connection, run_id=context.run_id, started_at=run_started_at(context))
         lake.publish_catalog(connection)
         counts = {
             table: connection.execute(f"select count(*) from ops.{table}").fetchall()[0][0]

@@ -1,5 +1,6 @@
 """The last asset: audited marts, swapped in for people to query."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 from dagster import (
@@ -16,6 +17,7 @@ from orchestration.defs.transform import MANIFEST, TRANSLATOR
 from orchestration.gates import Gate, PublicationBlocked
 from orchestration.house import open_house
 from orchestration.publish import publish
+from orchestration.runs import finish_run
 from orchestration.warehouse import connect
 
 HOUSE = open_house()
@@ -35,9 +37,11 @@ HOUSE = open_house()
 def published_marts(context: AssetExecutionContext) -> MaterializeResult[Any]:
     """Publish, unless a gate says no."""
     with connect(HOUSE.settings) as connection:
+        finish_run(connection, run_id=context.run_id, finished_at=now(), status="published")
         try:
             publication = publish(connection, HOUSE.settings, run_id=context.run_id, gates=latest_gates(context))
         except PublicationBlocked as error:
+            finish_run(connection, run_id=context.run_id, finished_at=now(), status="blocked")
             raise Failure(f"Not published; the last published marts stay as they are.\n{error}") from error
     context.log.info(f"published {publication.path} ({publication.size_bytes / 1e6:,.1f} MB)")
     counts = [f"| {name} | {rows:,} |" for name, rows in publication.tables.items()]
@@ -48,6 +52,11 @@ def published_marts(context: AssetExecutionContext) -> MaterializeResult[Any]:
             "tables": MetadataValue.md("\n".join(["| table | rows |", "|---|---:|", *counts])),
         }
     )
+
+
+def now() -> datetime:
+    """UTC without zone, as the warehouse keeps it."""
+    return datetime.now(UTC).replace(tzinfo=None)
 
 
 def latest_gates(context: AssetExecutionContext) -> list[Gate]:

@@ -98,6 +98,15 @@ def test_the_report_shows_what_was_built(first_night: Night) -> None:
         assert said in first_night.output
 
 
+def test_the_night_is_on_record(first_night: Night) -> None:
+    with first_night.marts() as marts:
+        assert marts.execute("select status, seconds > 0 from ops.runs").fetchall() == [("published", True)]
+        assert (
+            marts.execute("select run_id from ops.publications").fetchall()
+            == marts.execute("select run_id from ops.runs").fetchall()
+        )
+
+
 def test_the_same_dumps_again_change_nothing(first_night: Night, run_night: RunNight) -> None:
     before = contents(first_night)
     night = run_night(first_night.root)
