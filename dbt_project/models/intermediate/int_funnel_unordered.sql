@@ -1,8 +1,4 @@
-{#- Within [entry, entry + window], m steps of a group that compete for events are filled from the moment that, for
-    every set S of the group's c steps, m - c + |S| events matching any of S have come (König, 1931: the largest
-    matching is the least such bound). So each fill waits for the latest of a few n-th events. -#}
-
-{%- set funnels = var('funnels') | selectattr('order', 'equalto', 'unordered') | list %}
+{#- From each entry, the fills that come within the window, in the order they come. -#}
 
 with step_events as (
     select step_events.*
@@ -13,27 +9,7 @@ with step_events as (
 ),
 
 conditions as (
-    {%- for funnel in funnels %}
-    {%- for subset in competing_subsets(funnel['steps']) %}
-    {%- for filled in range(subset['of'] - subset['size'] + 1, subset['of'] + 1) %}
-    select
-        {{ quoted(funnel['name']) }} as funnel,
-        {{ funnel['window_seconds'] }} as window_seconds,
-        {{ subset['group'] }} as competing_group,
-        {{ filled }} as filled,
-        cast({{ subset['mask'] }} as bigint) as mask,
-        {{ filled - subset['of'] + subset['size'] }} as nth
-    union all
-    {%- endfor %}
-    {%- endfor %}
-    {%- endfor %}
-    select
-        cast(null as {{ dbt.type_string() }}) as funnel,
-        0 as window_seconds,
-        0 as competing_group,
-        0 as filled,
-        0 as mask,
-        0 as nth
+    select * from {{ ref('int_funnel_fill_conditions') }}
 ),
 
 masks as (
