@@ -62,7 +62,11 @@ def scored_model(spec: ModelSpec, house: House, *, horizon_days: int) -> Definit
                 "model_version": training.version,
                 "model": MetadataValue.path(str(house.settings.root / night.home)),
                 "metrics": MetadataValue.md(_metrics_table(training)),
-                **{name.replace(".", "/"): value for name, value in training.metrics.items()},
+                **{
+                    name.removeprefix(f"{training.estimator}."): value
+                    for name, value in training.metrics.items()
+                    if name.startswith(f"{training.estimator}.")
+                },
                 **{
                     name: MetadataValue.md(f"![{name}](data:image/png;base64,{base64.b64encode(png).decode()})")
                     for name, png in render(training).items()

@@ -1,6 +1,7 @@
 """``make ui``: the Dagster UI and the scheduler over one data directory."""
 
 import os
+import socket
 import sys
 
 from rich.console import Console
@@ -26,11 +27,20 @@ def main() -> int:
     except DeclarationError as error:
         console.print(str(error), style="red", highlight=False, markup=False)
         return 2
+    port = settings.ui_port
+    with socket.socket() as probe:
+        if probe.connect_ex(("127.0.0.1", port)) == 0:
+            console.print(
+                f"Port {port} is taken: stop what listens there, or choose another, as in "
+                f"[bold]AVILA_UI_PORT={port + 1} make ui[/bold].",
+                soft_wrap=True,
+            )
+            return 2
     prepare_dagster(settings)
-    console.print("The lineage: [bold]http://localhost:3000/asset-groups[/bold]   (Ctrl-C stops)")
+    console.print(f"The lineage: [bold]http://localhost:{port}/asset-groups[/bold]   (Ctrl-C stops)")
     workspace = settings.dagster_home / "workspace.yaml"
     workspace.write_text(WORKSPACE_YAML)
-    arguments = ["-m", "dagster", "dev", "-w", str(workspace), "-h", "127.0.0.1", "-p", "3000"]
+    arguments = ["-m", "dagster", "dev", "-w", str(workspace), "-h", "127.0.0.1", "-p", str(port)]
     return os.execv(sys.executable, [sys.executable, *arguments])  # noqa: S606
 
 
