@@ -4,7 +4,7 @@ A load is visible once its row is committed here, and not before.
 """
 
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -132,11 +132,10 @@ class Catalog:
         marks = ", ".join("?" for _ in row)
         self._connection.execute(f"insert into loads ({', '.join(row)}) values ({marks})", list(row.values()))
 
-    def retire(self, load_ids: Iterable[str], *, status: Status, seq: int) -> None:
-        """Take live loads out of the lake's content. Their Parquet stays until it is pruned."""
-        self._connection.executemany(
-            "update loads set status = ?, retired_seq = ? where load_id = ? and status = 'live'",
-            [(status, seq, load_id) for load_id in load_ids],
+    def retire(self, load_id: str, *, status: Status, seq: int) -> None:
+        """Take a load out of the lake's content. Its Parquet stays until it is pruned."""
+        self._connection.execute(
+            "update loads set status = ?, retired_seq = ? where load_id = ?", [status, seq, load_id]
         )
 
     def forget_parquet(self, load_id: str) -> None:

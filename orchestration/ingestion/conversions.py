@@ -12,8 +12,9 @@ _TIME_FORMATS = (
     "%Y-%m-%d %H:%M:%S %z",
     "%Y%m%dT%H%M%SZ",
 )
-_INTEGERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT")
-_NUMBERS = (*_INTEGERS, *(f"U{name}" for name in _INTEGERS), "FLOAT", "DOUBLE", "DECIMAL", "BIGNUM")
+_SIGNED = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT")
+_INTEGERS = tuple(sign + name for name in _SIGNED for sign in ("", "U"))
+_NUMBERS = (*_INTEGERS, "FLOAT", "DOUBLE", "DECIMAL", "BIGNUM")
 
 
 class ConversionError(Exception):
@@ -82,9 +83,11 @@ def to_time(sql: str, kind: str, timezone: str) -> str:
     if kind in ("VARCHAR", "JSON"):
         return _time_of_text(sql if kind == "VARCHAR" else f"({sql} ->> '$')", timezone)
     if kind == "TIMESTAMP WITH TIME ZONE":
-        return f"cast({sql} as timestamp)"
+        return f"try_cast({sql} as timestamp)"
     if kind.startswith("TIMESTAMP") or kind == "DATE":
-        return _from_local(f"cast({sql} as timestamp)", timezone)
+        return _from_local(f"try_cast({sql} as timestamp)", timezone)
+    if kind in _INTEGERS:
+        return _time_of_integer(f"try_cast({sql} as bigint)")
     if kind.split("(")[0] in _NUMBERS:
         return _time_of_number(sql)
     raise ConversionError(f"expected a timestamp, a text or an epoch number, but it is a {kind.lower()}")
@@ -93,7 +96,7 @@ def to_time(sql: str, kind: str, timezone: str) -> str:
 def _from_local(naive: str, timezone: str) -> str:
     if timezone in ("UTC", "Etc/UTC"):
         return naive
-    return f"cast(timezone({literal(timezone)}, {naive}) as timestamp)"
+    return f"try(cast(timezone({literal(timezone)}, {naive}) as timestamp))"
 
 
 def _time_of_text(text: str, timezone: str) -> str:
@@ -101,12 +104,14 @@ def _time_of_text(text: str, timezone: str) -> str:
     trimmed = f"trim({text})"
     is_compact = rf"regexp_full_match({trimmed}, '(19|20)\d\d(0\d|1[012])([012]\d|3[01])')"
     compact = _from_local(f"cast(try_strptime({trimmed}, '%Y%m%d') as timestamp)", timezone)
-    is_number = rf"regexp_full_match({trimmed}, '-?\d+(\.\d+)?')"
-    number = _time_of_number(f"try_cast({trimmed} as double)")
+    whole = _time_of_integer(f"try_cast({trimmed} as bigint)")
+    is_fraction = rf"regexp_full_match({trimmed}, '-?\d+\.\d+')"
+    fraction = _time_of_number(f"try_cast({trimmed} as double)")
     others = ", ".join(f"try_strptime({trimmed}, {literal(form)})" for form in _TIME_FORMATS)
     return (
         f"coalesce({_time_of_iso(text, timezone)}, case when {text} is null or {trimmed} = '' then null "
-        f"when {is_compact} then {compact} when {is_number} then {number} "
+        f"when {is_compact} then {compact} when {is_fraction} then {fraction} "
+        f"when regexp_full_match({trimmed}, '-?\\d+') then {whole} "
         f"else coalesce({_time_of_iso(trimmed, timezone)}, cast(coalesce({others}) as timestamp)) end)"
     )
 
@@ -117,8 +122,17 @@ def _time_of_iso(text: str, timezone: str) -> str:
     zoned = rf"regexp_matches({text}, ':\d\d([.,]\d+)?\s*([A-Za-z+-].*)$')"
     return (
         f"case when suffix({text}, 'Z') or suffix({text}, ' UTC') then try_cast({text} as timestamp) "
-        f"when {zoned} then cast(try_cast({text} as timestamptz) as timestamp) "
+        f"when {zoned} then try_cast(try_cast({text} as timestamptz) as timestamp) "
         f"else {_from_local(f'try_cast({text} as timestamp)', timezone)} end"
+    )
+
+
+def _time_of_integer(sql: str) -> str:
+    # Seconds until the year 5138, then milliseconds, microseconds, and nanoseconds until 2262.
+    seconds, millis, micros = (f"{sql} between -{size} and {size}" for size in (10**11 - 1, 10**14 - 1, 10**17 - 1))
+    return (
+        f"make_timestamp(case when {seconds} then {sql} * 1000000 when {millis} then {sql} * 1000 "
+        f"when {micros} then {sql} else {sql} // 1000 end)"
     )
 
 

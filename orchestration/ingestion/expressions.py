@@ -20,6 +20,31 @@ _FORBIDDEN = {
 
 _ARITHMETIC = {"+", "-", "*", "/", "//", "%", "**", "^"}
 
+HELPERS = (
+    """
+    create macro url_path(url) as
+        nullif(regexp_extract(url, '^(?:[A-Za-z][A-Za-z0-9+.-]*:)?//[^/?#]*(/[^?#]*)', 1), '')
+    """,
+    """
+    create macro param_value(param) as coalesce(
+        json_extract_string(param, '$.value.string_value'), json_extract_string(param, '$.value.int_value'),
+        json_extract_string(param, '$.value.double_value'), json_extract_string(param, '$.value.float_value'))
+    """,
+    """
+    create macro param(params, name) as param_value(
+        list_filter(cast(params as json[]), lambda p: json_extract_string(p, '$.key') = name)[1])
+    """,
+    """
+    create macro params(params) as to_json(map_from_entries(list_transform(cast(params as json[]),
+        lambda p: struct_pack(k := json_extract_string(p, '$.key'), v := param_value(p)))))
+    """,
+)
+"""Functions that expressions have besides DuckDB's own.
+
+``url_path('https://a.io/b?c')`` is ``/b``. ``param(event_params, 'x')`` is the value of a GA4 parameter, in
+whichever of its typed fields it is, and ``params(event_params)`` a JSON object of them all.
+"""
+
 Reference = tuple[str, ...]
 
 

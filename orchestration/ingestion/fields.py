@@ -69,10 +69,13 @@ class Fields:
 
     def lacks(self, reference: Reference) -> bool:
         """Whether no sampled record shows what a reference reads."""
-        if self.find(reference[0]) is None:
+        position = self.find(reference[0])
+        if position is None:
             return True
-        if len(reference) == 1 or self.shape.layout == "parquet":
+        if len(reference) == 1:
             return False
+        if self.shape.layout == "parquet":
+            return self._type_of(_dotted(position, reference)) is None
         return not self.shape.is_json or reference not in self._path_kinds
 
     def want(self, reference: Reference) -> None:
@@ -97,17 +100,16 @@ class Fields:
     def raw(self, reference: Reference) -> tuple[str, str]:
         """SQL for a reference's value as it stands in the record, and its type."""
         position = self.find(reference[0])
-        if position is None or (len(reference) > 1 and self.lacks(reference) and not self.shape.is_json):
+        if position is None or (self.lacks(reference) and not self.shape.is_json):
             return "cast(null as varchar)", "VARCHAR"
         column = self.columns[position]
         if column.kind == "native":
-            sql = f"f{position}" + "".join(f".{quoted(part)}" for part in reference[1:])
-            return sql, column.native if len(reference) == 1 else self._type_of(sql)
+            sql = _dotted(position, reference)
+            return sql, self._type_of(sql) or "VARCHAR"
         if len(reference) > 1:
-            path = "$" + "".join("." + json.dumps(part, ensure_ascii=False) for part in reference[1:])
             if self._path_kinds.get(reference) == "nested":
-                return f"json_extract(f{position}, {literal(path)})", "JSON"
-            return f"json_extract_string(f{position}, {literal(path)})", "VARCHAR"
+                return f"json_extract(f{position}, {_pointer(*reference[1:])})", "JSON"
+            return f"json_extract_string(f{position}, {_pointer(*reference[1:])})", "VARCHAR"
         if not self.shape.is_json:
             return f"f{position}", "VARCHAR"
         if position in self._nested:
@@ -189,9 +191,14 @@ class Fields:
         columns |= {alias: kind for alias, (_, kind) in self._typed.items()}
         return f"(select {', '.join(f'cast(null as {kind}) as {alias}' for alias, kind in columns.items()) or '1'})"
 
-    def _type_of(self, sql: str) -> str:
+    def _type_of(self, sql: str) -> str | None:
+        """The type of an expression over the fields of a file that has types; None where it has no meaning."""
         row = ", ".join(f"cast(null as {column.native}) as f{i}" for i, column in enumerate(self.columns))
-        return str(self._connection.execute(f"describe select {sql} from (select {row})").fetchall()[0][1])
+        try:
+            described = self._connection.execute(f"describe select {sql} from (select {row})").fetchall()
+        except duckdb.Error:
+            return None
+        return str(described[0][1])
 
     # ------------------------------------------------------------------- layers
 
@@ -250,14 +257,17 @@ class Fields:
             steps.append({"j": f"from_json(good, {literal(json.dumps(structure, ensure_ascii=False))})"})
         fields = {}
         for i, column in enumerate(self.columns):
-            path = literal("$." + json.dumps(column.name, ensure_ascii=False))
             extract = "json_extract" if self.holds_json(i) else "json_extract_string"
-            fields[f"f{i}"] = f"j.{quoted(column.name)}" if i in own else f"{extract}(good, {path})"
+            picked = f"{extract}(good, {_pointer(column.name)})"
+            fields[f"f{i}"] = f"j.{quoted(column.name)}" if i in own else picked
         return [*steps, fields]
 
     def own_keys(self) -> list[int]:
-        """JSON columns that can be a struct's fields, where names that differ by case alone are the same."""
-        return [i for i, column in enumerate(self.columns) if self._folded[column.name.casefold()] == i]
+        """JSON columns that can be fields of a struct, to which names that differ by case alone are the same.
+
+        Those are the first of such names, and not the empty one.
+        """
+        return [i for i, column in enumerate(self.columns) if column.name and self._folded[column.name.casefold()] == i]
 
     def holds_json(self, position: int) -> bool:
         """Whether a JSON column's field is JSON, rather than the text of a scalar that an expression uses."""
@@ -285,6 +295,15 @@ class Fields:
         return f"case when starts_with(f0, {mark}) then split_part(f0, {mark}, 3) else {joined} end"
 
 
+def _dotted(position: int, reference: Reference) -> str:
+    return f"f{position}" + "".join(f".{quoted(part)}" for part in reference[1:])
+
+
+def _pointer(*keys: str) -> str:
+    """SQL for a JSON pointer (RFC 6901), which unlike a JSON path can name any key."""
+    return literal("".join("/" + key.replace("~", "~0").replace("/", "~1") for key in keys))
+
+
 def _marks(first: str) -> str:
     rejected, end = literal(records.REJECTED), literal(records.END)
     return (
@@ -299,7 +318,7 @@ def _group_names(pattern: str) -> list[str]:
 
 def _unnested(key: str) -> list[Layer | str]:
     """Each item of a list as a record of its own, the document's other keys beside its own."""
-    path = literal("$." + json.dumps(key, ensure_ascii=False))
+    path = _pointer(key)
     without = literal(json.dumps({key: None}, ensure_ascii=False))
     items = f"cast(json_extract(good, {path}) as json[])"
     joined = f"lambda item: cast(json_merge_patch(json_merge_patch(good, {without}), item) as varchar)"

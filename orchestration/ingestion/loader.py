@@ -10,7 +10,7 @@ import duckdb
 from duckdb.func import FunctionNullHandling
 
 from orchestration.ingestion import readers
-from orchestration.ingestion.expressions import literal
+from orchestration.ingestion.expressions import HELPERS, literal
 from orchestration.ingestion.mappings import Mapping
 from orchestration.ingestion.pipes import Pipe
 from orchestration.ingestion.shapes import Shape, UnreadableFileError
@@ -62,6 +62,8 @@ def connect(*, memory_limit: str, threads: int, spill: Path, share: int = 1) -> 
         number, unit = connection.execute("select current_setting('memory_limit')").fetchall()[0][0].split()
         connection.execute(f"set memory_limit = '{float(number) / share:.3f} {unit}'")
     connection.execute("set global timezone = 'UTC'")
+    for helper in HELPERS:
+        connection.execute(helper)
     # A pushed-down filter is a second copy of each expression it is made of, and of what those are made of:
     # here that made loads five times slower. A list of more than five constants becomes a join.
     connection.execute("set global disabled_optimizers = 'filter_pushdown,in_clause'")

@@ -105,9 +105,12 @@ class Loading:
         self._warnings: dict[str, None] = {}
         self._failures: dict[str, None] = {}
         self._loaded: list[Loaded] = []
-        self._remapped = 0
+        self._replaced = 0
+        self._withdrawn = 0
         self._loads = catalog.loads(source.name)
         self._live = {load.content_hash: load for load in self._loads if load.status == "live"}
+        self._known = catalog.files(source.name)
+        self._seen = self._landing.look(self._known)
 
     def run(self) -> LoadReport:
         """Load what is to be loaded."""
@@ -115,13 +118,10 @@ class Loading:
             mapping = Mapping(self._source, self._connection)
         except MappingError as error:
             return LoadReport(source=self._source.name, failures=(str(error),))
-        known = self._catalog.files(self._source.name)
-        seen = self._landing.look(known)
         self._warn(self._landing.warnings)
         self._fail(self._landing.failures)
-        wanted = self._wanted(seen)
-        done = self._load(mapping, wanted)
-        return self._settle(seen, known, failed=set(wanted) - done, done=done)
+        done = self._load(mapping, self._wanted())
+        return self._settle(done)
 
     def close(self) -> None:
         """Free DuckDB's memory."""
@@ -135,12 +135,13 @@ class Loading:
 
     # -------------------------------------------------------------------- plan
 
-    def _wanted(self, seen: dict[str, File]) -> dict[str, File]:
+    def _wanted(self) -> dict[str, File]:
         """The first file, by name, of each content that the lake lacks or has under another mapping."""
         holders: dict[str, File] = {}
-        for name in sorted(seen):
-            holders.setdefault(seen[name].content_hash, seen[name])
-        stuck = [load.file for content, load in self._outdated().items() if content not in holders]
+        for name in sorted(self._seen):
+            holders.setdefault(self._seen[name].content_hash, self._seen[name])
+        outdated = self._outdated()
+        stuck = [load.file for content, load in outdated.items() if content not in holders]
         if stuck and self._source.removed_files == "keep":
             self._warn(
                 [
@@ -148,7 +149,6 @@ class Loading:
                     f"{stuck[0]}): put them back to have them loaded anew"
                 ]
             )
-        outdated = self._outdated()
         lacking = (f for content, f in holders.items() if content not in self._live or content in outdated)
         return {file.file: file for file in lacking}
 
@@ -201,16 +201,17 @@ class Loading:
         """
         if not shape.columns:
             return True
-        for key, reference in mapping.query(shape).missing.items():
-            declared = key == "where" or key in self._source.columns
-            if not declared or key in self._source.optional_columns or reference[0].casefold() in known:
+        query = mapping.query(shape)
+        for key, reference in query.missing.items():
+            optional = key in self._source.optional_columns or reference[0].casefold() in known
+            if optional and not (key in ("event_ts", "event_name") and key in query.blind):
                 continue
             names = [column.name for column in shape.columns]
             said = (
                 f"source {self._source.name}, {shown(key)}: no column {'.'.join(reference)} in {file}."
                 f"{nearest(reference[0], names)} Its columns are {listed(names)}"
             )
-            if shape.is_json and key not in ("event_ts", "event_name"):
+            if shape.is_json:
                 self._warn([said])
                 continue
             self._fail([said])
@@ -283,19 +284,42 @@ class Loading:
         with self._catalog.transaction():
             for job, loaded in batch:
                 seq = self._catalog.next_seq()
-                if job.replaces:
-                    self._catalog.retire([job.replaces], status="replaced", seq=seq)
                 parquet_file, rejects_file = placed[job.load_id]
                 load = self._entry(job.file, job.load_id, seq, loaded)
                 load = replace(load, parquet_file=parquet_file, rejects_file=rejects_file)
                 self._catalog.add(load)
                 self._catalog.see(job.file)
                 self._loads.append(load)
-        for job, loaded in batch:
+                if job.replaces:
+                    self._retire([self._live[load.content_hash]], seq)
+                self._live[load.content_hash] = load
+                self._retire(self._unheld(), seq)
+        for _, loaded in batch:
             self._loaded.append(loaded)
-            self._remapped += bool(job.replaces)
             self._warn(loaded.warnings)
         return {job.file.file for job, _ in batch}
+
+    def _unheld(self) -> list[Load]:
+        """Live loads of which no file holds the content any more.
+
+        A file holds its new content from the moment that this is live, until then its old one. One that has
+        gone away still counts, unless it is declared that its rows go with it.
+        """
+        gone = {name for name in self._known if not self._landing.has(name)}
+        if self._source.removed_files == "keep":
+            gone = set()
+        held = {name: file.content_hash for name, file in self._known.items() if name not in gone}
+        held |= {n: file.content_hash for n, file in self._seen.items() if file.content_hash in self._live}
+        return [load for content, load in self._live.items() if content not in held.values()]
+
+    def _retire(self, loads: list[Load], seq: int) -> None:
+        """Take loads out of the lake, as part of a transaction."""
+        for load in loads:
+            del self._live[load.content_hash]
+            withdrawn = load.file in self._known and not self._landing.has(load.file)
+            self._withdrawn += withdrawn
+            self._replaced += not withdrawn
+            self._catalog.retire(load.load_id, status="withdrawn" if withdrawn else "replaced", seq=seq)
 
     def _place(self, staged: Path, target: Path) -> str | None:
         if not staged.exists():
@@ -344,48 +368,37 @@ class Loading:
 
     # ------------------------------------------------------------------ settle
 
-    def _settle(self, seen: dict[str, File], known: dict[str, File], *, failed: set[str], done: set[str]) -> LoadReport:
+    def _settle(self, done: set[str]) -> LoadReport:
         """Retire what no file holds any more; note files that are copies, and those that went away."""
-        gone = [name for name in known if not self._landing.has(name)]
-        withdraw = self._source.removed_files == "withdraw"
-        # What a file holds: its new content once that is loaded, before that its old one.
-        held = {name: file.content_hash for name, file in known.items() if not (withdraw and name in gone)}
-        held |= {name: file.content_hash for name, file in seen.items() if name not in failed}
-        dropped = [load for load in self._live.values() if load.content_hash not in held.values()]
-        replaced = [load.load_id for load in dropped if load.file not in gone]
-        withdrawn = [load.load_id for load in dropped if load.file in gone]
-        copies = [
-            file
-            for name, file in sorted(seen.items())
-            if name not in done | failed and (name not in known or known[name].content_hash != file.content_hash)
-        ]
-        changed = [file for name, file in seen.items() if name not in failed and known.get(name) != file]
-        if dropped or copies or changed or gone:
+        settled = {n: file for n, file in self._seen.items() if file.content_hash in self._live}
+        changed = [file for name, file in settled.items() if self._known.get(name) != file]
+        copies = [file for file in changed if file.file not in done and not self._is_known(file)]
+        gone = [name for name in self._known if not self._landing.has(name)]
+        unheld = self._unheld()
+        if changed or gone or unheld:
             with self._catalog.transaction():
                 seq = self._catalog.next_seq()
-                self._catalog.retire(replaced, status="replaced", seq=seq)
-                self._catalog.retire(withdrawn, status="withdrawn", seq=seq)
-                for offset, file in enumerate(copies, start=1):
-                    load_id = _hash(f"{self._source.name}\n{file.file}\n{file.content_hash}\n{seq + offset}")
-                    self._catalog.add(self._entry(file, load_id, seq + offset, None))
+                self._retire(unheld, seq)
+                for number, file in enumerate(copies, start=seq + 1):
+                    load_id = _hash(f"{self._source.name}\n{file.file}\n{file.content_hash}\n{number}")
+                    self._catalog.add(self._entry(file, load_id, number, None))
                 for file in changed:
                     self._catalog.see(file)
                 for name in gone:
-                    self._catalog.leave(self._source.name, name, forget=withdraw)
-        originals = {load.content_hash: load.file for load in reversed(self._loads) if load.status == "live"}
+                    self._catalog.leave(self._source.name, name, forget=self._source.removed_files == "withdraw")
         self._warn(
-            f"{copy.file} has the content of {originals.get(copy.content_hash)}, and is not loaded again"
-            for copy in copies
+            f"{file.file} has the content of {self._live[file.content_hash].file}, and is not loaded again"
+            for file in copies
         )
         firsts = [loaded.first_event_ts for loaded in self._loaded if loaded.first_event_ts]
         lasts = [loaded.last_event_ts for loaded in self._loaded if loaded.last_event_ts]
         return LoadReport(
             source=self._source.name,
             loaded=len(done),
-            replaced=len(replaced) + self._remapped,
-            unchanged=len(seen) - len(done) - len(failed & set(seen)) - len(copies),
+            replaced=self._replaced,
+            unchanged=len(settled) - len(done) - len(copies),
             duplicate=len(copies),
-            withdrawn=len(withdrawn),
+            withdrawn=self._withdrawn,
             rows=sum(loaded.rows for loaded in self._loaded),
             filtered=sum(loaded.filtered for loaded in self._loaded),
             rejected=sum(loaded.rejected for loaded in self._loaded),
@@ -394,6 +407,10 @@ class Loading:
             warnings=tuple(self._warnings),
             failures=tuple(self._failures),
         )
+
+    def _is_known(self, file: File) -> bool:
+        """Whether a file was known with the content that it has."""
+        return file.file in self._known and self._known[file.file].content_hash == file.content_hash
 
 
 def _hash(text: str) -> str:

@@ -38,12 +38,14 @@ class Query:
 
     Attributes:
         missing: What expressions read that no sampled record shows, by the key of the expression.
+        blind: The keys of those that find nothing of what they read.
         columns: The dump's columns that were looked through.
     """
 
     steps: tuple[str, ...]
     raw_text: str
     missing: dict[str, Reference] = field(default_factory=dict)
+    blind: frozenset[str] = frozenset()
     columns: tuple[str, ...] = ()
 
     def sql(self, relation: str, *, witness: str, source: str, dump_file: str, load_id: str) -> str:
@@ -144,9 +146,11 @@ class _Binding:
 
     def query(self) -> Query:
         named = [*self.expressions.items(), *([("where", self.where)] if self.where else [])]
+        lacks = self.fields.lacks
+        blind = frozenset(key for key, e in named if e.references and all(map(lacks, e.references)))
         for key, expression in named:
             for reference in sorted(expression.references):
-                if self.fields.lacks(reference):
+                if lacks(reference):
                     self.missing.setdefault(key, reference)
                 # Whether a column is read as JSON must be settled before the first use.
                 self.fields.want(reference)
@@ -163,6 +167,7 @@ class _Binding:
             steps=tuple(map(_step, layers)),
             raw_text=self.fields.raw_text(),
             missing=self.missing,
+            blind=blind,
             columns=tuple(self.fields.names),
         )
 
@@ -189,7 +194,7 @@ class _Binding:
         A column is its text wherever text will do, so that an id keeps its zeros and a row means the same in
         every file; it is a number in arithmetic and in comparisons with one. Where that does not bind, it is
         a number throughout, then text throughout, then of the type detected in the sample, and at last a
-        number whatever the sample shows.
+        number whatever the sample shows: in arithmetic only, or throughout.
 
         An expression that may fail on a row is wrapped so that a failure, unlike a null, is told apart.
         """
@@ -201,6 +206,7 @@ class _Binding:
             lambda reference, _: fields.number(reference),
             lambda reference, _: fields.text(reference),
             lambda reference, _: fields.detected(reference),
+            lambda reference, as_number: fields.number(reference, force=True) if as_number else fields.text(reference),
             lambda reference, _: fields.number(reference, force=True),
         )
         problem = ""
@@ -271,13 +277,13 @@ class _Binding:
     # ------------------------------------------------------- the rest of a row
 
     def _consumed(self) -> set[int]:
-        """The columns that are wholly in some canonical column. A JSON value is, only when taken whole."""
+        """The columns that some canonical column takes whole; what is only computed with is kept beside."""
         consumed = set()
         for expression in self.expressions.values():
             for reference in expression.references:
                 position = self.fields.find(reference[0])
                 whole = expression.bare == reference and len(reference) == 1
-                if position is not None and (whole or not self.fields.is_nested(position)):
+                if position is not None and whole:
                     consumed.add(position)
         return consumed
 

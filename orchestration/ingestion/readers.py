@@ -44,7 +44,7 @@ def feed(path: Path, source: Source, shape: Shape, *, careful: bool) -> tuple[St
         text = records.documents(text)
     if shape.layout == "w3c":
         text = records.w3c(text)
-    body = records.careful_lines(text) if careful else records.lines(text)
+    body = records.lines(text, careful=careful)
     return stream, records.ended(body, end + b"\n", b"\n")
 
 

@@ -27,6 +27,7 @@ LINE_DELIMITER = "\x1f"
 
 W3C_FIELDS = b"#fields:"
 
+_DELIMITER = LINE_DELIMITER.encode()
 _RAW_KEPT = 1 << 16
 _QUOTED_LINES = 10_000
 
@@ -38,8 +39,17 @@ def marked(reason: str, raw: bytes) -> bytes:
     return f"{REJECTED}{reason}{REJECTED}{text}{cut}".encode()
 
 
-def lines(blocks: Iterable[bytes]) -> Iterator[bytes]:
-    """Whole lines, every one ended by a line feed alone; other carriage returns become blanks."""
+def lines(blocks: Iterable[bytes], *, careful: bool = False) -> Iterator[bytes]:
+    """Whole lines, every one ended by a line feed alone; other carriage returns become blanks.
+
+    Lines that hold `LINE_DELIMITER` are marked; with care, those that are too long or no UTF-8 are, too.
+    """
+    for block in _whole_lines(blocks):
+        suspect = _DELIMITER in block or (careful and (len(block) > MAX_RECORD or not _is_utf8(block)))
+        yield b"\n".join([*map(_checked, block.split(b"\n")[:-1]), b""]) if suspect else block
+
+
+def _whole_lines(blocks: Iterable[bytes]) -> Iterator[bytes]:
     rest: list[bytes] = []
     for block in blocks:
         cut = block.rfind(b"\n") + 1
@@ -56,23 +66,14 @@ def _without_returns(text: bytes) -> bytes:
     return text.replace(b"\r\n", b"\n").replace(b"\r", b" ") if b"\r" in text else text
 
 
-def careful_lines(blocks: Iterable[bytes]) -> Iterator[bytes]:
-    """`lines`, with those marked that are too long, no UTF-8, or hold the reader's own delimiter."""
-    delimiter = LINE_DELIMITER.encode()
-    for block in lines(blocks):
-        if len(block) <= MAX_RECORD and delimiter not in block and _is_utf8(block):
-            yield block
-            continue
-        out = []
-        for line in block.split(b"\n")[:-1]:
-            if len(line) >= MAX_RECORD:
-                line = marked(f"the line is longer than {MAX_RECORD >> 20} MiB", line)
-            elif not _is_utf8(line):
-                line = marked("not valid UTF-8; declare its `encoding`", line)
-            elif delimiter in line:
-                line = marked("the control character U+001F", line)
-            out.append(line)
-        yield b"\n".join([*out, b""])
+def _checked(line: bytes) -> bytes:
+    if len(line) >= MAX_RECORD:
+        return marked(f"the line is longer than {MAX_RECORD >> 20} MiB", line)
+    if not _is_utf8(line):
+        return marked("not valid UTF-8; declare its `encoding`", line)
+    if _DELIMITER in line:
+        return marked("the control character U+001F, which no text may hold", line)
+    return line
 
 
 def _is_utf8(text: bytes) -> bool:

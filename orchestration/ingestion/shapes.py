@@ -114,7 +114,7 @@ def inspect(path: Path, source: Source, wanted: frozenset[str] = frozenset()) ->
         case "csv":
             return _delimited(path, head, source, cut=cut, wanted=wanted)
         case "text":
-            return _text(source)
+            return _text(head, source)
         case "w3c":
             return _w3c(path, head, source)
         case _:
@@ -143,11 +143,31 @@ def _parquet(path: Path) -> Shape:
     return Shape(layout="parquet", columns=columns, rows=counted[0][0])
 
 
-def _text(source: Source) -> Shape:
-    names = tuple(re.compile(source.pattern).groupindex) if source.pattern else ("line",)
-    columns = tuple(Column(name=name, kind="text") for name in names)
+def _text(head: bytes, source: Source) -> Shape:
     dialect = Dialect(null_values=source.null_values)
-    return Shape(layout="text", columns=columns, dialect=dialect, pattern=source.pattern)
+    if not source.pattern:
+        return Shape(layout="text", columns=(Column(name="line", kind="text"),), dialect=dialect)
+    sample = _matches(head, source.pattern, dialect)
+    columns = _columns(list(re.compile(source.pattern).groupindex), sample)
+    return Shape(layout="text", columns=columns, dialect=dialect, pattern=source.pattern, sample=sample)
+
+
+def _matches(head: bytes, pattern: str, dialect: Dialect) -> tuple[dict[str, str], ...]:
+    """What the named groups of a pattern match in some lines."""
+    lines = itertools.islice(head.decode("utf-8", "replace").split("\n"), SAMPLE_RECORDS)
+    matches = (match for line in lines if (match := re.search(pattern, line.rstrip("\r"))))
+    nulls = {None, "", *dialect.null_values}
+    return tuple({n: "" if v in nulls else v for n, v in match.groupdict().items()} for match in matches)
+
+
+def _columns(names: list[str], sample: Iterable[dict[str, str]]) -> tuple[Column, ...]:
+    """Columns of text, with the kinds that their sampled values have."""
+    kinds: dict[str, set[Kind]] = {name: set() for name in names}
+    for record in sample:
+        for name, value in record.items():
+            if value:
+                kinds[name].add(_kind_of(value))
+    return tuple(Column(name=name, kind=_kind(kinds[name])) for name in names)
 
 
 def _w3c(path: Path, head: bytes, source: Source) -> Shape:
@@ -157,9 +177,11 @@ def _w3c(path: Path, head: bytes, source: Source) -> Shape:
         raise UnreadableFileError(f"{path}: no `#Fields:` line at its start, as a W3C extended log has")
     names = distinct(fields[0].decode("utf-8", "replace").split()[1:])
     groups = r"\s+".join(rf'(?P<f{i}>"(?:[^"]|"")*"|\S+)' for i in range(len(names)))
-    columns = tuple(Column(name=name, kind="text") for name in names)
+    pattern = rf"^\s*{groups}\s*$"
     dialect = Dialect(null_values=("-", *source.null_values))
-    return Shape(layout="w3c", columns=columns, dialect=dialect, pattern=rf"^\s*{groups}\s*$")
+    matches = _matches(head, pattern, dialect)
+    sample = tuple(dict(zip(names, match.values(), strict=True)) for match in matches)
+    return Shape(layout="w3c", columns=_columns(names, sample), dialect=dialect, pattern=pattern, sample=sample)
 
 
 # ---------------------------------------------------------------------------------------------- JSON
@@ -183,7 +205,7 @@ def _json(head: bytes, source: Source, *, cut: bool) -> Shape:
     for record in sample:
         counts.update(record.keys())
         _note_kinds(record, (), kinds)
-    usual = {name for name, _ in counts.most_common(MAX_COLUMNS)}
+    usual = {name for name, _ in counts.most_common(MAX_COLUMNS) if (name,) in kinds}
     columns = tuple(Column(name=name, kind=_kind(kinds[name,])) for name in sorted(usual))
     paths = frozenset((path, _kind(kinds[path])) for path in kinds if len(path) > 1 and path[0] in usual)
     return Shape(layout=layout, columns=columns, paths=paths, sample=tuple(sample))
@@ -219,6 +241,8 @@ def _unnested(record: dict[str, Any], key: str) -> list[dict[str, Any]]:
 def _note_kinds(value: dict[str, Any], at: Reference, kinds: dict[Reference, set[Kind]]) -> None:
     """Collect the kinds of values met under each path, three levels deep and no deeper."""
     for key, inner in value.items():
+        if not _is_text(key):
+            continue
         path = (*at, key)
         known = kinds.setdefault(path, set())
         if isinstance(inner, dict | list):
@@ -233,6 +257,15 @@ def _note_kinds(value: dict[str, Any], at: Reference, kinds: dict[Reference, set
             known.add("number")
         elif inner:
             known.add(_kind_of(inner))
+
+
+def _is_text(key: str) -> bool:
+    """Whether SQL can spell a key: JSON can escape halves of characters, and what is none."""
+    try:
+        key.encode()
+    except UnicodeEncodeError:
+        return False
+    return "\x00" not in key
 
 
 def _kind_of(text: str) -> Kind:
@@ -281,26 +314,23 @@ def _delimited(path: Path, head: bytes, source: Source, *, cut: bool, wanted: fr
     if has_header:
         header += _first_record_size(head[header:], dialect)
         rows = rows[1:]
-    names = list(options.columns or (first if has_header else ()))
+    names = first if has_header else list(options.columns or ())
     widths = Counter(map(len, rows))
     width = len(names)
-    if not options.columns and widths and not widths[width]:
+    if widths and not widths[width] and (has_header or not options.columns):
         usual = widths.most_common(1)[0][0]
         if usual > width and has_header:
             notes.append(f"{path.name}: the header names {width} columns, the records have {usual} fields")
         width = max(width, usual)
     names = distinct([*names, *[""] * (width - len(names))])
-    columns = tuple(
-        Column(name=name, kind=_kind({_kind_of(row[i]) for row in rows if len(row) == width and row[i]}))
-        for i, name in enumerate(names)
-    )
+    sample = tuple(dict(zip(names, row, strict=True)) for row in rows if len(row) == width)
     return Shape(
         layout="csv",
-        columns=columns,
+        columns=_columns(names, sample),
         dialect=dialect,
         header=header,
         newline=newline,
-        sample=tuple(dict(zip(names, row, strict=True)) for row in rows if len(row) == width),
+        sample=sample,
         notes=tuple(notes),
     )
 
@@ -359,10 +389,12 @@ def _is_header(rows: list[list[str]], declared: tuple[str, ...] | None, wanted: 
     first = [name.strip() for name in rows[0]]
     folded = {name.casefold() for name in first}
     if declared:
-        return folded == {name.casefold() for name in declared}
+        wanted |= frozenset(declared)
     if folded & {name.casefold() for name in wanted}:
         return True
-    if len(folded) != len(first) or any(not name or _kind_of(name) != "text" for name in first):
+    if any(re.fullmatch(r"column[1-9]\d*", name) for name in wanted):
+        return False  # the expressions use the names that a file without header is given
+    if declared or len(folded) != len(first) or any(not name or _kind_of(name) != "text" for name in first):
         return False
     return not any(set(first) & set(row) for row in rows[1:100])
 

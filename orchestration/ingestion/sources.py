@@ -4,6 +4,7 @@ import codecs
 import difflib
 import hashlib
 import json
+import re
 from importlib import resources
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal
@@ -161,6 +162,19 @@ class Source(BaseModel):
             near = difflib.get_close_matches(value, names, n=1, cutoff=0.5)
             hint = f"did you mean {near[0]}? " if near else ""
             raise ValueError(f"there is no preset {value!r}; {hint}known: {', '.join(names)}")
+        return value
+
+    @field_validator("pattern")
+    @classmethod
+    def _named_groups(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        try:
+            names = re.compile(value).groupindex
+        except re.error as error:
+            raise ValueError(f"no regular expression: {error}") from None
+        if not names:
+            raise ValueError("the pattern names no groups; write `(?P<name>…)` around what shall be a column")
         return value
 
     @field_validator("encoding")

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Protocol
 
-import pyarrow as pa
+from backports.zstd import ZstdDecompressor, ZstdError
 
 BLOCK = 1 << 16
 """How many bytes are read at a time; of compressed ones four times as many come out at a time. Larger blocks
@@ -43,7 +43,7 @@ class Stream:
             elif magic.startswith(b"\xfd7zXZ\x00"):
                 yield from self._members(file, lzma.LZMADecompressor, "xz")
             elif magic.startswith(b"\x28\xb5\x2f\xfd"):
-                yield from self._zstd(file)
+                yield from self._members(file, ZstdDecompressor, "zstd")
             else:
                 yield from self._read(file)
 
@@ -68,20 +68,11 @@ class Stream:
                     data = member.unused_data if member.eof else b""
                     if out:
                         yield out
-        except (zlib.error, OSError, lzma.LZMAError) as error:
+        except (zlib.error, OSError, lzma.LZMAError, ZstdError) as error:
             self.damage = f"the {name} data is corrupt ({error})"
             return
         if self.position and not member.eof:
             self.damage = f"the {name} data ends early: the file is cut off"
-
-    def _zstd(self, file: io.BufferedReader) -> Iterator[bytes]:
-        try:
-            with pa.CompressedInputStream(pa.PythonFile(file, mode="r"), "zstd") as stream:
-                while block := stream.read(BLOCK):
-                    self.position = file.tell()
-                    yield block
-        except OSError as error:
-            self.damage = f"the zstd data is cut off or corrupt ({error})"
 
 
 class _Member(Protocol):

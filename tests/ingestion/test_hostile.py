@@ -1,0 +1,294 @@
+"""Nothing a dump can hold makes a load fail or lose a row: every record is an event, a reject, or filtered."""
+
+import bz2
+import csv
+import gzip
+import io
+import json
+import lzma
+
+import pyarrow as pa
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from orchestration.ingestion.records import MAX_RECORD
+from orchestration.ingestion.shapes import UnreadableFileError
+from tests.ingestion.conftest import Bench, House
+
+HEADER = b"ts,ev,u,revenue\n"
+GOOD = b"2020-01-01 00:00:00,view,u1,1.5\n"
+JSON = b'{"ts":"2020-01-01T00:00:00Z","ev":"view","u":"u1"}'
+
+
+def kept(bench: Bench, content: bytes, name: str = "a.csv", **options: object) -> tuple[list[int], list[int]]:
+    """The numbers of the records that became events, and of those that were rejected."""
+    outcome = bench.load(name, content, **options)
+    events = [event["dump_row"] for event in outcome.events]
+    rejects = [reject["row_number"] for reject in outcome.rejects]
+    assert len(events) == outcome.loaded.rows
+    assert len(rejects) == outcome.loaded.rejected
+    return events, rejects
+
+
+# By hand: the content after the header, the records that are events, and those that are rejects.
+CSV = {
+    "plain": (GOOD * 3, [1, 2, 3], []),
+    "nothing": (b"", [], []),
+    "blank lines are no records": (b"\n" + GOOD + b"\n\n" + GOOD, [1, 2], []),
+    "a line of blanks is one": (GOOD + b"   \n" + GOOD, [1, 3], [2]),
+    "last line cut": (GOOD + b"2020-01-01 00:00:00,vi", [1], [2]),
+    "last line without end": (GOOD + GOOD[:-1], [1, 2], []),
+    "too few and too many fields": (GOOD + b"2020-01-01,v\n" + b"2020-01-01,v,u,1,2,3\n" + GOOD, [1, 4], [2, 3]),
+    "delimiter at the line's end": (b"2020-01-01,v,u,1,\n" + GOOD, [1, 2], []),
+    "quote never closed": (GOOD + b'2020-01-01,view,"u1,1.5\n' + GOOD * 2, [1, 3, 4], [2]),
+    "quote never closed in the last field": (GOOD * 2 + b'2020-01-01,view,u1,"1.5', [1, 2], [3]),
+    "quote closed lines later": (GOOD + b'1,"v,u1,1\n' + GOOD + b'1,v"x,u1,1\n' + GOOD, [1, 3, 4, 5], [2]),
+    "text after a closing quote": (GOOD + b'2020-01-01,"v"x,u1,1\n' + GOOD, [1, 3], [2]),
+    "quotes within a field": (b'2020-01-01,5" screen,u1,1\n', [1], []),
+    "quoted line end": (GOOD + b'2020-01-01,"a\nb",u1,1\n' + GOOD, [1, 2, 3], []),
+    "invalid UTF-8": (GOOD + b"2020-01-01,\xff\xfe,u1,1\n" + GOOD, [1, 3], [2]),
+    "NUL bytes": (GOOD + b"2020-01-01,a\x00b,u\x00,1\n" + GOOD, [1, 2, 3], []),
+    "CRLF": ((GOOD * 2).replace(b"\n", b"\r\n"), [1, 2], []),
+    "mixed line ends": (GOOD + GOOD.replace(b"\n", b"\r\n") + GOOD, [1, 2, 3], []),
+    "lone carriage return": (GOOD + b"2020-01-01,a\rb,u1,1\n" + GOOD, [1, 3], [2]),
+    "one 10 MB field": (GOOD + GOOD.replace(b"view", b"x" * 10_000_000) + GOOD, [1, 2, 3], []),
+    "one longer than any record may be": (GOOD + GOOD.replace(b"view", b"x" * MAX_RECORD) + GOOD, [1, 3], [2]),
+    "marks of our own": (GOOD + "\ufdd1,\ufdd0x\ufdd0,,\n".encode() + GOOD, [1, 3], [2]),
+}
+
+
+@pytest.mark.parametrize("case", CSV)
+def test_csv(bench: Bench, case: str) -> None:
+    body, events, rejects = CSV[case]
+    header = HEADER.replace(b"\n", b"\r\n") if case == "CRLF" else HEADER
+    assert kept(bench, header + body) == (events, rejects)
+
+
+JSONL = {
+    "plain": (JSON + b"\n" + JSON + b"\n", [1, 2], []),
+    "last line without end": (JSON + b"\n" + JSON, [1, 2], []),
+    "blank lines are numbered, but no records": (JSON + b"\n\n   \n" + JSON, [1, 4], []),
+    "not JSON, or not an object": (JSON + b'\nnope\n[1]\n"x"\n12\nnull\n{"a":\n' + JSON, [1, 8], [2, 3, 4, 5, 6, 7]),
+    "nothing in it": (b"{}\n" + JSON, [2], [1]),
+    "CRLF and worse": (JSON + b"\r\n" + JSON + b"\r\r\n" + JSON + b"\n", [1, 2, 3], []),
+    "invalid UTF-8": (JSON + b"\n" + JSON.replace(b"u1", b"\xff") + b"\n" + JSON, [1, 3], [2]),
+    "NUL bytes": (JSON + b"\n\x00\x00\n" + JSON.replace(b"u1", b"\x00") + b"\n" + JSON, [1, 4], [2, 3]),
+    "the delimiter lines are read with": (JSON + b"\na\x1fb\n" + JSON, [1, 3], [2]),
+    "100 deep": (JSON[:-1] + b',"d":' + b'{"a":' * 100 + b"1" + b"}" * 100 + b"}\n" + JSON, [1, 2], []),
+    "5,000 deep": (JSON + b"\n" + JSON[:-1] + b',"d":' + b"[" * 5000 + b"]" * 5000 + b"}\n", [1, 2], []),
+    "keys that differ by case": (b'{"ts":"2020-01-01","ev":"v","u":"a","U":"b","EV":1}\n' + JSON, [1, 2], []),
+    "the same key twice": (b'{"ts":"2020-01-01","ev":"v","u":"a","u":"b"}\n', [1], []),
+    "a 10 MB line": (JSON + b"\n" + JSON[:-1] + b',"d":"' + b"x" * 10_000_000 + b'"}\n' + JSON, [1, 2, 3], []),
+    "a longer one": (JSON + b"\n" + JSON[:-1] + b',"d":"' + b"x" * MAX_RECORD + b'"}\n' + JSON, [1, 3], [2]),
+    "marks of our own": (JSON + "\n\ufdd0x\ufdd0\n\ufdd1\n".encode() + JSON, [1, 4], [2, 3]),
+}
+
+
+@pytest.mark.parametrize("case", JSONL)
+def test_json_lines(bench: Bench, case: str) -> None:
+    content, events, rejects = JSONL[case]
+    assert kept(bench, content, "a.jsonl") == (events, rejects)
+
+
+ARRAYS = {
+    "an array, indented": (b"[\n  " + JSON + b",\n  " + JSON.replace(b",", b",\n") + b"\n]\n", [1, 2], []),
+    "an array on one line": (b"[" + b",".join([JSON] * 3) + b"]", [1, 2, 3], []),
+    "an array with a broken item": (b"[\n" + JSON + b',\n{"ts": oops},\n' + JSON + b"]", [1, 3], [2]),
+    "an array cut off": (b"[\n" + JSON + b",\n" + JSON[:20], [1], [2]),
+    "documents over many lines": ((json.dumps(json.loads(JSON), indent=2) + "\n").encode() * 2, [1, 2], []),
+    "an empty array": (b"[]", [], []),
+}
+
+
+@pytest.mark.parametrize("case", ARRAYS)
+def test_json_arrays(bench: Bench, case: str) -> None:
+    content, events, rejects = ARRAYS[case]
+    assert kept(bench, content, "a.json") == (events, rejects)
+
+
+def zstd(content: bytes) -> bytes:
+    out = pa.BufferOutputStream()
+    with pa.CompressedOutputStream(out, "zstd") as stream:
+        stream.write(content)
+    return bytes(out.getvalue())
+
+
+MANY = b"".join(b"2020-01-01 00:00:00,view,u%d,%d\n" % (i * 7919 % 10_007, i) for i in range(5000))
+COMPRESSIONS = {"gz": gzip.compress, "bz2": bz2.compress, "xz": lzma.compress, "zst": zstd}
+
+
+@pytest.mark.parametrize("suffix", COMPRESSIONS)
+def test_a_compressed_file_that_is_cut_off_gives_what_it_holds_and_says_so(bench: Bench, suffix: str) -> None:
+    whole = COMPRESSIONS[suffix](HEADER + MANY)
+    outcome = bench.load(f"a.csv.{suffix}", whole)
+    assert outcome.loaded.rows == 5000
+    assert not outcome.loaded.warnings
+    # Of a zstd block, 128 KiB of content, nothing can be had until it is whole; 70 % of this file hold none.
+    for share in (0.99,) if suffix == "zst" else (0.99, 0.7):
+        cut = whole[: int(len(whole) * share)]
+        if suffix == "bz2":  # it gives nothing of a block that is not whole
+            with pytest.raises(UnreadableFileError, match="cut off"):
+                bench.load(f"a.csv.{suffix}", cut)
+            continue
+        outcome = bench.load(f"a.csv.{suffix}", cut)
+        assert 0 < outcome.loaded.rows < 5000
+        assert [event["dump_row"] for event in outcome.events] == list(range(1, outcome.loaded.rows + 1))
+        assert "cut off" in outcome.loaded.warnings[0]
+        assert "cut off" in outcome.reasons[-1]
+
+
+def test_a_corrupt_file_is_told_from_one_that_ends(bench: Bench) -> None:
+    whole = gzip.compress(HEADER + MANY * 10)
+    corrupt = whole[: len(whole) // 2] + b"\x00\xff\x00" + whole[len(whole) // 2 + 3 :]
+    outcome = bench.load("a.csv.gz", corrupt)
+    assert 0 < outcome.loaded.rows < 50_000
+    assert "corrupt" in outcome.reasons[-1]
+
+
+def test_members_and_padding_are_one_file_and_garbage_is_not(bench: Bench) -> None:
+    two = gzip.compress(HEADER + GOOD) + gzip.compress(GOOD)
+    assert kept(bench, two, "a.csv.gz") == ([1, 2], [])
+    assert kept(bench, two + b"\x00" * 512, "a.csv.gz") == ([1, 2], [])
+    assert kept(bench, two + b"garbage", "a.csv.gz") == ([1, 2], [3])
+
+
+def test_compression_is_told_by_the_content(bench: Bench) -> None:
+    assert kept(bench, gzip.compress(HEADER + GOOD), "a.csv") == ([1], [])
+    assert kept(bench, HEADER + GOOD, "a.csv.gz") == ([1], [])
+
+
+@pytest.mark.parametrize("content", [b"\x1f\x8bgarbage", b"\x28\xb5\x2f\xfdgarbage", b"BZhgarbage"])
+def test_a_file_of_which_nothing_can_be_read_is_an_error(bench: Bench, content: bytes) -> None:
+    with pytest.raises(UnreadableFileError, match="fetch the file again"):
+        bench.load("a.csv", content)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "latin-1", "cp1252", "utf-8"])
+def test_encodings(bench: Bench, encoding: str) -> None:
+    text = "ts,ev,u\n2020-01-01,visão,ç\n"
+    detected = encoding in ("utf-8", "utf-8-sig", "utf-16")
+    options = {} if detected else {"encoding": encoding}
+    outcome = bench.load("a.csv", text.encode(encoding), **options)
+    assert [(event["event_name"], event["user_id"]) for event in outcome.events] == [("visão", "ç")]
+
+
+def test_a_directory_named_like_a_dump_is_left_out(house: House) -> None:
+    house.write("a.csv", HEADER + GOOD)
+    (house.root / "landing" / "b.csv").mkdir()
+    report = house.load()
+    assert (report.rows, report.failures) == (1, ())
+    assert "b.csv is a directory" in report.warnings[0]
+
+
+def test_one_unreadable_file_does_not_stop_the_others(house: House) -> None:
+    house.write("a.csv", HEADER + GOOD)
+    house.write("b.csv.gz", b"\x1f\x8bgarbage")
+    house.write("c.csv", HEADER + GOOD * 2)
+    report = house.load()
+    assert report.rows == 3
+    assert len(report.failures) == 1
+    assert "b.csv.gz" in report.failures[0]
+
+
+# ------------------------------------------------------------------------------------------------ fuzz
+
+BYTES = st.one_of(
+    st.binary(max_size=40),
+    st.sampled_from(
+        [b"", b"\n", b"\r\n", b"\r", b'"', b'""', b",", b",,,", b"\x00", b"\xff", b"\xef\xbb\xbf", GOOD, HEADER]
+    ),
+    st.text(max_size=12).map(lambda text: text.encode("utf-8", "surrogatepass")),
+)
+FUZZ = settings(
+    max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], database=None
+)
+
+
+@FUZZ
+@given(pieces=st.lists(BYTES, max_size=12))
+def test_any_bytes_as_csv_are_accounted_for(bench: Bench, pieces: list[bytes]) -> None:
+    outcome = bench.load("a.csv", HEADER + GOOD + b"".join(pieces), csv={"header": True})
+    assert outcome.accounted == outcome.loaded.rows + len(outcome.rejects)
+    numbers = sorted([e["dump_row"] for e in outcome.events] + [r["row_number"] for r in outcome.rejects])
+    assert numbers == list(range(1, len(numbers) + 1))
+    # Every letter of the dump is in what came of it: in an event or in a reject's text.
+    letters = "".join(c for c in b"".join(pieces).decode("ascii", "ignore") if c.isalnum())
+    shown = "".join(str(value) for row in (*outcome.events, *outcome.rejects) for value in row.values())
+    assert not set(letters) - set(shown)
+
+
+@FUZZ
+@given(pieces=st.lists(BYTES, max_size=12))
+def test_any_bytes_as_json_lines_are_accounted_for(bench: Bench, pieces: list[bytes]) -> None:
+    content = JSON + b"\n" + b"".join(pieces)
+    outcome = bench.load("a.jsonl", content)
+    lines = content.replace(b"\r\n", b"\n").replace(b"\r", b" ").split(b"\n")
+    filled = [number for number, line in enumerate(lines, start=1) if line.strip(b" ")]
+    numbers = sorted([e["dump_row"] for e in outcome.events] + [r["row_number"] for r in outcome.rejects])
+    assert numbers == filled
+
+
+VALUES = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(-(10**25), 10**25), st.floats(), st.text(max_size=10)),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=5), inner, max_size=3)),
+    max_leaves=6,
+)
+KEYS = st.sampled_from(
+    ["ts", "ev", "u", "revenue", "quantity", "page", "Page", "k", "K", "a.b", "x\x00", "\ud83d", "~/", 'q"', "é", ""]
+)
+OBJECTS = st.dictionaries(KEYS, VALUES, max_size=6)
+
+
+@FUZZ
+@given(objects=st.lists(OBJECTS, min_size=1, max_size=8))
+def test_any_json_objects_are_accounted_for_and_nothing_in_them_is_lost(
+    bench: Bench, objects: list[dict[str, object]]
+) -> None:
+    whole = [{"ts": "2020-01-01", "ev": "view", "u": "u1"} | o for o in objects]
+    outcome = bench.load("a.jsonl", "\n".join(json.dumps(o) for o in whole))
+    numbers = sorted([e["dump_row"] for e in outcome.events] + [r["row_number"] for r in outcome.rejects])
+    assert numbers == list(range(1, len(whole) + 1))
+    taken = {"ts", "ev", "u", "revenue", "quantity", "page"}
+    for event in outcome.events:
+        given_ = whole[event["dump_row"] - 1]
+        assert {k for k in json.loads(event["properties"]) if k.casefold() not in taken} == {
+            k for k, v in given_.items() if v is not None and k.casefold() not in taken
+        }
+
+
+RECORDS = st.lists(
+    st.tuples(
+        st.sampled_from(["2020-01-01", "2020-06-30T12:00:00Z", "nope", ""]),
+        st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r\x00"), max_size=8),
+        st.sampled_from(["u1", "", "null", "007"]),
+    ),
+    min_size=1,
+    max_size=12,
+)
+
+
+@FUZZ
+@given(
+    records=RECORDS,
+    delimiter=st.sampled_from([",", ";", "\t", "|"]),
+    quoting=st.sampled_from([csv.QUOTE_ALL, csv.QUOTE_MINIMAL]),
+)
+def test_what_pythons_csv_writes_is_read_back(
+    bench: Bench, records: list[tuple[str, str, str]], delimiter: str, quoting: int
+) -> None:
+    text = io.StringIO()
+    writer = csv.writer(text, delimiter=delimiter, quoting=quoting, lineterminator="\n")
+    writer.writerows([("ts", "ev", "u"), *records])
+    outcome = bench.load("a.csv", text.getvalue(), csv={"header": True, "delimiter": delimiter})
+    assert outcome.accounted == len(records)
+    for event in outcome.events:
+        ts, name, user = records[event["dump_row"] - 1]
+        assert (event["event_name"], event["user_id"]) == (name, user)
+        assert ts.startswith(event["event_ts"].date().isoformat())
+    wrong = {
+        number
+        for number, (ts, name, user) in enumerate(records, start=1)
+        if ts in ("nope", "") or not name or user in ("", "null")
+    }
+    assert {reject["row_number"] for reject in outcome.rejects} == wrong

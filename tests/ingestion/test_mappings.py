@@ -1,0 +1,317 @@
+"""What an expression means over text: ids keep their spelling, arithmetic is arithmetic, a row means the same anywhere."""
+
+import json
+import re
+from decimal import Decimal
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from orchestration.ingestion import shapes
+from orchestration.ingestion.expressions import Expression
+from orchestration.ingestion.mappings import Mapping, MappingError
+from tests.ingestion.conftest import COLUMNS, Bench, House, source
+
+CSV = (
+    "ts,ev,u,Quantity,UnitPrice,CustomerID,InvoiceDate,date,code\n"
+    "2020-01-02,buy,007,3,2.50,17850.0,2020-01-02 03:04:05,20200102,A1\n"
+    "2020-01-02,buy,1234567890123456789012345,-1,10,,2020-01-02 03:04:05,20200102,007\n"
+)
+EXPRESSIONS: dict[str, tuple[str, str, Any]] = {
+    "a bare name is the text": ("user_id", "u", ["007", "1234567890123456789012345"]),
+    "so it is in functions of text": ("user_id", "upper(u)", ["007", "1234567890123456789012345"]),
+    "and beside text": ("user_id", "u || '-' || Quantity", ["007-3", "1234567890123456789012345--1"]),
+    "arithmetic": ("revenue", "Quantity * UnitPrice", [Decimal("7.5"), Decimal(-10)]),
+    "a comparison with a number": (
+        "item_id",
+        "case when UnitPrice > 9 then 'dear' else 'cheap' end",
+        ["cheap", "dear"],
+    ),
+    "a comparison with text": ("item_id", "case when code = '007' then 'bond' end", [None, "bond"]),
+    "a number in a branch": ("revenue", "case when ev = 'buy' then UnitPrice end", [Decimal("2.5"), Decimal(10)]),
+    "strptime of text": ("event_ts", "strptime(InvoiceDate, '%Y-%m-%d %H:%M:%S')", ["2020-01-02 03:04:05"] * 2),
+    "strptime of digits": ("event_ts", "strptime(date, '%Y%m%d')", ["2020-01-02 00:00:00"] * 2),
+    "strptime of digits cast": ("event_ts", "strptime(cast(date as varchar), '%Y%m%d')", ["2020-01-02 00:00:00"] * 2),
+    "a float id": ("item_id", "cast(cast(CustomerID as double) as bigint)", ["17850", None]),
+    "a function of dates": ("item_id", "year(InvoiceDate)", ["2020", "2020"]),
+    "numbers in functions": ("revenue", "round(UnitPrice, 1)", [Decimal("2.5"), Decimal(10)]),
+    "an integer division": ("quantity", "date // 10000", [Decimal(2020)] * 2),
+    "a constant": ("item_id", "'x'", ["x", "x"]),
+    "names in any case": ("item_id", "lower(CODE)", ["a1", "007"]),
+}
+
+
+@pytest.mark.parametrize("case", EXPRESSIONS)
+def test_expressions_over_text(bench: Bench, case: str) -> None:
+    column, expression, expected = EXPRESSIONS[case]
+    outcome = bench.load("a.csv", CSV, columns={**COLUMNS, column: expression})
+    assert not outcome.rejects
+    got = [event[column] for event in outcome.events]
+    assert [str(value) if column == "event_ts" else value for value in got] == expected
+
+
+RECORD = {
+    "ts": "2020-01-01",
+    "ev": "push",
+    "u": 7,
+    "actor": {"login": "ada", "id": 12, "deep": {"er": [1, {"x": "y"}]}},
+    "payload": {"ref": "main", "size": 4},
+    "price": 2.5,
+    "big": 1234567890123456789012345,
+    "flag": True,
+    "$odd.key": "o",
+}
+JSON_EXPRESSIONS: dict[str, tuple[str, str, Any]] = {
+    "a path": ("item_id", "actor.login", "ada"),
+    "an arrow": ("item_id", "actor->>'login'", "ada"),
+    "a function": ("item_id", "json_extract_string(payload, '$.ref')", "main"),
+    "a path in a function": ("item_id", "upper(actor.login)", "ADA"),
+    "a path compared with text": ("item_id", "case when actor.login = 'ada' then 'yes' end", "yes"),
+    "a path compared with a number": ("item_id", "case when payload.size > 3 then 'big' end", "big"),
+    "a path in arithmetic": ("quantity", "payload.size * 2 + actor.id", Decimal(20)),
+    "a deep path": ("item_id", "actor.deep.er", '[1,{"x":"y"}]'),
+    "an object": ("item_id", "payload", '{"ref":"main","size":4}'),
+    "a number": ("revenue", "price", Decimal("2.5")),
+    "a long number": ("item_id", "big", "1234567890123456789012345"),
+    "a truth value": ("item_id", "flag", "true"),
+    "an odd key": ("item_id", '"$odd.key"', "o"),
+    "a key that is not there": ("item_id", "coalesce(nothing, actor.nothing, 'none')", "none"),
+}
+
+
+@pytest.mark.parametrize("case", JSON_EXPRESSIONS)
+def test_expressions_over_json(bench: Bench, case: str) -> None:
+    column, expression, expected = JSON_EXPRESSIONS[case]
+    outcome = bench.load("a.jsonl", json.dumps(RECORD), columns={**COLUMNS, column: expression})
+    assert [event[column] for event in outcome.events] == [expected]
+    assert outcome.events[0]["user_id"] == "7"
+
+
+def test_parquet_keeps_its_types(bench: Bench) -> None:
+    table = pa.table(
+        {
+            "ts": pa.array([1577934245250], pa.int64()),
+            "ev": pa.array([2], pa.int8()),
+            "u": ["007"],
+            "who": pa.array([{"login": "ada", "tags": ["x"]}]),
+            "price": pa.array([Decimal("2.50")]),
+            "day": pa.array([18262], pa.date32()),
+        }
+    )
+    path = bench.root / "typed.parquet"
+    pq.write_table(table, path)
+    columns = {**COLUMNS, "event_name": "case ev when 2 then 'buy' end", "item_id": "who.login", "revenue": "price * 2"}
+    outcome = bench.load("a.parquet", path.read_bytes(), columns=columns)
+    (event,) = outcome.events
+    assert str(event["event_ts"]) == "2020-01-02 03:04:05.250000"
+    assert (event["event_name"], event["user_id"], event["item_id"]) == ("buy", "007", "ada")
+    assert event["revenue"] == Decimal(5)
+    assert json.loads(event["properties"]) == {"day": "2020-01-01"} | {"who": {"login": "ada", "tags": ["x"]}}
+
+
+def test_a_whole_number_that_is_none_after_all_is_read_as_it_is(bench: Bench) -> None:
+    """The sample shows whole numbers only; a later row has a fraction, another no number at all."""
+    rows = ["2020-01-01,v,u,1"] * shapes.SAMPLE_RECORDS + ["2020-01-01,v,u,2.5", "2020-01-01,v,u,x"]
+    body = "ts,ev,u,n\n" + "\n".join(rows)
+    outcome = bench.load("a.csv", body, columns={**COLUMNS, "revenue": "n * 2"})
+    assert outcome.events[-1]["revenue"] == Decimal(5)
+    assert outcome.reasons == ["n is 'x', not a number"]
+
+
+def test_a_column_without_values_counts_as_a_number_where_one_is_wanted(bench: Bench) -> None:
+    outcome = bench.load(
+        "a.csv", "ts,ev,u,n,m\n2020-01-01,v,u,,2\n", columns={**COLUMNS, "revenue": "m - coalesce(n, 0)"}
+    )
+    assert [event["revenue"] for event in outcome.events] == [Decimal(2)]
+
+
+def test_a_row_on_which_an_expression_fails_is_rejected_and_says_which(bench: Bench) -> None:
+    body = "ts,ev,u\n2020-01-01 00:00:00,v,u\nnever,v,u\n"
+    outcome = bench.load("a.csv", body, columns={**COLUMNS, "event_ts": "strptime(ts, '%Y-%m-%d %H:%M:%S')"})
+    assert outcome.loaded.rows == 1
+    assert outcome.reasons == ["event_ts: the expression fails on this row"]
+
+
+def test_a_null_is_no_failure(bench: Bench) -> None:
+    outcome = bench.load("a.csv", "ts,ev,u,x\n2020-01-01,v,u,\n", columns={**COLUMNS, "item_id": "upper(x)"})
+    assert [event["item_id"] for event in outcome.events] == [None]
+
+
+def test_where_filters_and_does_not_reject(bench: Bench) -> None:
+    body = "ts,ev,u,n\n2020-01-01,v,u,1\n2020-01-01,v,u,5\nnonsense,v,u,1\n2020-01-01,v,u,\n2020-01-01,v,u,x\n"
+    outcome = bench.load("a.csv", body, where="n > 3")
+    assert (outcome.loaded.rows, outcome.loaded.filtered, outcome.loaded.rejected) == (1, 3, 1)
+    assert outcome.reasons == ["where: the condition fails on this row"]
+    assert outcome.accounted == 5
+
+
+REJECTS = {
+    "no event_ts": ('"",v,u', "event_ts is missing"),
+    "no event_name": ("2020-01-01,,u", "event_name is missing"),
+    "nobody": ("2020-01-01,v,", "no user_id and no anonymous_id"),
+    "a placeholder": ("2020-01-01,v,NULL", "no user_id and no anonymous_id"),
+    "before 1970": (
+        "1969-12-31 23:59:59,v,u",
+        "event_ts is '1969-12-31 23:59:59', not between 1970-01-01 and 2100-01-01",
+    ),
+    "from 2100": ("2100-01-01,v,u", "event_ts is '2100-01-01 00:00:00', not between 1970-01-01 and 2100-01-01"),
+    "no time": ("soon,v,u", "event_ts is 'soon', not a timestamp that can be read; give a strptime expression"),
+}
+
+
+@pytest.mark.parametrize("case", REJECTS)
+def test_requirements_of_a_row(bench: Bench, case: str) -> None:
+    row, reason = REJECTS[case]
+    outcome = bench.load("a.csv", f"ts,ev,u\n2020-01-01,v,u\n{row}\n1970-01-01,v,u\n2099-12-31 23:59:59.999999,v,u\n")
+    assert outcome.reasons == [reason]
+    assert outcome.rejects[0]["row_number"] == 2
+    assert outcome.loaded.rows == 3
+
+
+def test_the_rest_of_a_row_is_its_properties(bench: Bench) -> None:
+    body = 'ts,ev,u,b,a,empty,q\n2020-01-01,v,u,1,"x ""y""",,\n'
+    (event,) = bench.load("a.csv", body).events
+    assert event["properties"] == '{"a":"x \\"y\\"","b":"1"}'
+    record = {"ts": "2020-01-01", "ev": "v", "u": "u", "b": 1, "a": {"x": [None, 1.5]}, "none": None, "s": "é"}
+    (event,) = bench.load("a.jsonl", json.dumps(record)).events
+    assert event["properties"] == '{"a":{"x":[null,1.5]},"b":1,"s":"é"}'
+    (event,) = bench.load("a.jsonl", json.dumps(record), columns={**COLUMNS, "properties": "a"}).events
+    assert json.loads(event["properties"]) == record["a"]
+
+
+def test_columns_of_the_canonical_name_need_no_declaration(bench: Bench) -> None:
+    body = "event_ts,event_name,anonymous_id,Revenue,country,properties\n2020-01-01,v,a1,2.5,BR,p\n"
+    (event,) = bench.load("a.csv", body, columns={}).events
+    assert (event["anonymous_id"], event["revenue"], event["country"]) == ("a1", Decimal("2.5"), "BR")
+    assert event["properties"] == '{"properties":"p"}'
+
+
+def test_an_unnested_list_gives_a_row_for_each_item(bench: Bench) -> None:
+    documents = [
+        {"u": "u1", "tz": "x", "items": [{"ts": "2020-01-01", "ev": "a"}, {"ts": "2020-01-02", "ev": "b", "tz": "y"}]},
+        {"u": "u2", "ts": "2020-01-03", "ev": "c"},
+        {"u": "u3", "items": []},
+        {"u": "u4", "items": [{"ts": "never", "ev": "d"}, 5]},
+    ]
+    body = "\n".join(map(json.dumps, documents)) + "\nnot json"
+    outcome = bench.load("a.jsonl", body, unnest="items")
+    got = [(e["dump_row"], e["user_id"], e["event_name"], json.loads(e["properties"])) for e in outcome.events]
+    assert got == [(1, "u1", "a", {"tz": "x"}), (2, "u1", "b", {"tz": "y"}), (3, "u2", "c", {})]
+    assert [reject["row_number"] for reject in outcome.rejects] == [4, 5, 6]
+    assert '"never"' in outcome.rejects[0]["raw_text"]
+
+
+# ------------------------------------------------------------------------------------------ content hashes
+
+SCALARS = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-(10**20), 10**20),
+    st.text(max_size=5),
+    st.floats(allow_nan=False, allow_infinity=False),
+)
+CONTENTS = st.dictionaries(st.sampled_from(["a", "B", "b", "c d", 'e"', "é", ""]), SCALARS, max_size=6)
+
+
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(content=CONTENTS, other=CONTENTS, seed=st.randoms(use_true_random=False))
+def test_a_hash_depends_on_a_rows_content_alone(
+    bench: Bench, content: dict[str, Any], other: dict[str, Any], seed: Any
+) -> None:
+    """Not on key order, null keys, blanks, other rows, or whether the sample showed the keys."""
+    base = {"ts": "2020-01-01", "ev": "v", "u": "u"}
+    items = list({**base, **content, "null": None}.items())
+    seed.shuffle(items)
+    alone = bench.load("a.jsonl", json.dumps({**base, **content}))
+    beside = bench.load(
+        "b.jsonl", f"{json.dumps({**base, **other})}\n{json.dumps(dict(items), indent=None, separators=(' , ', ' : '))}"
+    )
+    assert beside.events[1]["event_id"] == alone.events[0]["event_id"]
+    same = json.loads(alone.events[0]["properties"]) == json.loads(beside.events[0]["properties"])
+    assert (beside.events[0]["event_id"] == alone.events[0]["event_id"]) == same
+
+
+def test_keys_beyond_the_sample_are_hashed_and_kept_alike(bench: Bench) -> None:
+    late = {"ts": "2020-01-01", "ev": "v", "u": "u", "late": {"x": 1}, "a~/b": "t", "none": None}
+    early = bench.load("a.jsonl", json.dumps(late)).events[0]
+    filler = json.dumps({"ts": "2020-01-01", "ev": "v", "u": "u"}) + "\n"
+    after = bench.load("b.jsonl", filler * (shapes.SAMPLE_RECORDS * 5) + json.dumps(late)).events[-1]
+    assert after["event_id"] == early["event_id"]
+    assert after["properties"] == early["properties"] == '{"a~/b":"t","late":{"x":1}}'
+
+
+# ---------------------------------------------------------------------------------------------- mistakes
+
+MISTAKES = {
+    "a column that is not there": (
+        {**COLUMNS, "item_id": "Quantty"},
+        "columns.item_id: no column Quantty in landing/a.csv. Did you mean Quantity\\?",
+    ),
+    "one in an expression": ({**COLUMNS, "item_id": "upper(itm)"}, "columns.item_id: no column itm in landing/a.csv."),
+    "an expression that does not fit": (
+        {**COLUMNS, "revenue": "Quantity * strptime(code, 'x')"},
+        "columns.revenue `Quantity \\* strptime",
+    ),
+    "no event time": (
+        {"event_name": "ev", "user_id": "u"},
+        "`columns` gives no event_ts, and the dump has no column of that name",
+    ),
+    "nobody": ({"event_ts": "ts", "event_name": "ev"}, "`columns` gives no user_id or anonymous_id"),
+    "a truth value for money": ({**COLUMNS, "revenue": "code = 'x'"}, "expected a number, but it is a boolean"),
+    "an unsafe one": ({**COLUMNS, "item_id": "random()"}, "its result changes from run to run"),
+    "no SQL": ({**COLUMNS, "item_id": "a b c"}, "columns.item_id `a b c`: cannot be read as SQL"),
+}
+
+
+@pytest.mark.parametrize("case", MISTAKES)
+def test_mistakes_name_the_source_the_key_and_what_there_is(house: House, case: str) -> None:
+    columns, message = MISTAKES[case]
+    house.write("a.csv", CSV)
+    report = house.load(columns=columns)
+    assert report.rows == 0
+    (failure,) = report.failures
+    assert "source web" in failure
+    assert re.search(message, failure)
+
+
+def test_where_must_be_a_condition(house: House) -> None:
+    house.write("a.csv", CSV)
+    assert (
+        "where `Quantity + 1`: expected a condition, but it is a bigint" in house.load(where="Quantity + 1").failures[0]
+    )
+
+
+def test_a_column_that_other_files_have_may_be_missing_from_one(house: House) -> None:
+    house.write("a.csv", CSV)
+    house.write("b.csv", "ts,ev,u\n2020-01-03,v,u\n")
+    report = house.load(columns={**COLUMNS, "item_id": "upper(code)"})
+    assert (report.rows, report.failures) == (3, ())
+    assert [event["item_id"] for event in house.events()] == ["A1", "007", None]
+    house.write("c.csv", "ts,ev,u\n2020-01-04,v,u\n")
+    assert house.load(columns={**COLUMNS, "item_id": "upper(code)"}).failures == ()
+
+
+def test_a_missing_json_key_is_a_warning(house: House) -> None:
+    house.write("a.jsonl", json.dumps(RECORD))
+    report = house.load(columns={**COLUMNS, "item_id": "actor.logn", "page": "pge"})
+    assert report.rows == 1
+    assert sorted(warning.split(". ")[0] for warning in report.warnings) == [
+        "source web, columns.item_id: no column actor.logn in landing/a.jsonl",
+        "source web, columns.page: no column pge in landing/a.jsonl",
+    ]
+
+
+def test_a_mapping_is_parsed_once_for_all_files(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    declared = source(columns={**COLUMNS, "item_id": "upper(x)"})
+    mapping = Mapping(declared, bench.connection)
+    (bench.root / "a.csv").write_text("ts,ev,u,x\n1,2,3,4\n")
+    shape = shapes.inspect(bench.root / "a.csv", declared)
+    first = mapping.query(shape)
+    monkeypatch.setattr(Expression, "__init__", None)
+    assert mapping.query(shape) is first
+    with pytest.raises(MappingError):
+        raise MappingError
