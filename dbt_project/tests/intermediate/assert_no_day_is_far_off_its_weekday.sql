@@ -5,8 +5,8 @@ select source_days.*
 from {{ ref('int_source_days') }} as source_days
 inner join {{ ref('int_data_span') }} as span
     on
-        {{ add_days('span.last_date', -28) }} < source_days.day
-        and span.last_date > source_days.day
+        source_days.day > {{ add_days('span.last_date', -28) }}
+        and source_days.day < span.last_date
 where
     source_days.weeks_known >= 4
     and source_days.usual_events >= 30
