@@ -12,6 +12,7 @@ from pathlib import Path
 
 from orchestration.ingestion import shapes
 from orchestration.ingestion.catalog import Catalog, File, Load
+from orchestration.ingestion.expressions import Reference
 from orchestration.ingestion.landing import Landing
 from orchestration.ingestion.loader import Loaded, connect
 from orchestration.ingestion.mappings import Mapping, MappingError, listed, nearest, shown
@@ -170,9 +171,10 @@ class Loading:
                 self._fail([f"{name}: {error}"])
             else:
                 found[name] = shape
-        past = (json.loads(load.schema_columns) for load in self._loads)
-        known = {name.casefold() for columns in past for name in columns}
-        known |= {column.name.casefold() for shape in found.values() for column in shape.columns}
+        known: set[Reference] = {(name,) for load in self._loads for name in json.loads(load.schema_columns)}
+        known |= {(column.name,) for shape in found.values() for column in shape.columns}
+        known |= {path for shape in found.values() for path, _ in shape.paths}
+        folded = {tuple(map(str.casefold, reference)) for reference in known}
         outdated = self._outdated()
         taken = {load.load_id for load in self._loads}
         return [
@@ -184,7 +186,7 @@ class Loading:
                 replaces=old.load_id if (old := outdated.get(wanted[name].content_hash)) else None,
             )
             for name, shape in found.items()
-            if self._fits(mapping, name, shape, known)
+            if self._fits(mapping, name, shape, folded)
         ]
 
     def _load_id(self, content: str, taken: set[str]) -> str:
@@ -193,29 +195,31 @@ class Loading:
         ids = (_hash(f"{base}\n{number}" if number else base) for number in itertools.count())
         return next(load_id for load_id in ids if load_id not in taken)
 
-    def _fits(self, mapping: Mapping, file: str, shape: Shape, known: set[str]) -> bool:
+    def _fits(self, mapping: Mapping, file: str, shape: Shape, known: set[Reference]) -> bool:
         """Whether what the expressions read is there, or can be missing from this file.
 
         A column that other files have may be missing from one; what a preset reads may be missing from all.
-        A JSON key may come in later rows, so for it there is but a warning.
+        A JSON key may come in later rows, so for it there is but a warning, and only while a mapping is new.
         """
         if not shape.columns:
             return True
         query = mapping.query(shape)
+        is_new = all(load.mapping_fingerprint != self._fingerprint for load in self._loads)
         for key, reference in query.missing.items():
-            optional = key in self._source.optional_columns or reference[0].casefold() in known
-            if optional and not (key in ("event_ts", "event_name") and key in query.blind):
+            can_be_missing = (
+                key in self._source.optional_columns
+                or tuple(map(str.casefold, reference)) in known
+                or (shape.is_json and not is_new)
+            )
+            if can_be_missing and not (key in ("event_ts", "event_name") and key in query.blind):
                 continue
             names = [column.name for column in shape.columns]
-            said = (
-                f"source {self._source.name}, {shown(key)}: no column {'.'.join(reference)} in {file}."
-                f"{nearest(reference[0], names)} Its columns are {listed(names)}"
-            )
-            if shape.is_json:
-                self._warn([said])
-                continue
-            self._fail([said])
-            return False
+            lacking = f"source {self._source.name}, {shown(key)}: no column {'.'.join(reference)} in"
+            known_names = f"{nearest(reference[0], names)} Its columns are {listed(names)}"
+            if not shape.is_json:
+                self._fail([f"{lacking} {file}.{known_names}"])
+                return False
+            self._warn([f"{lacking} any record looked at.{known_names}"])
         return True
 
     # -------------------------------------------------------------------- load

@@ -1,4 +1,4 @@
-"""What an expression means over text: ids keep their spelling, arithmetic is arithmetic, a row means the same anywhere."""
+"""What an expression means over text: ids keep their spelling, and a row means the same in any file."""
 
 import json
 import re
@@ -110,7 +110,10 @@ def test_parquet_keeps_its_types(bench: Bench) -> None:
     assert str(event["event_ts"]) == "2020-01-02 03:04:05.250000"
     assert (event["event_name"], event["user_id"], event["item_id"]) == ("buy", "007", "ada")
     assert event["revenue"] == Decimal(5)
-    assert json.loads(event["properties"]) == {"day": "2020-01-01"} | {"who": {"login": "ada", "tags": ["x"]}}
+    assert json.loads(event["properties"]) == {
+        **{"day": "2020-01-01", "ev": 2, "price": 2.5},
+        **{"who": {"login": "ada", "tags": ["x"]}},
+    }
 
 
 def test_a_whole_number_that_is_none_after_all_is_read_as_it_is(bench: Bench) -> None:
@@ -145,8 +148,10 @@ def test_where_filters_and_does_not_reject(bench: Bench) -> None:
     body = "ts,ev,u,n\n2020-01-01,v,u,1\n2020-01-01,v,u,5\nnonsense,v,u,1\n2020-01-01,v,u,\n2020-01-01,v,u,x\n"
     outcome = bench.load("a.csv", body, where="n > 3")
     assert (outcome.loaded.rows, outcome.loaded.filtered, outcome.loaded.rejected) == (1, 3, 1)
-    assert outcome.reasons == ["where: the condition fails on this row"]
+    assert outcome.reasons == ["n is 'x', not a number"]
     assert outcome.accounted == 5
+    outcome = bench.load("a.csv", body, where="strptime(ts, '%Y-%m-%d') > timestamp '2000-01-01'")
+    assert outcome.reasons == ["where: the condition fails on this row"]
 
 
 REJECTS = {
@@ -300,9 +305,11 @@ def test_a_missing_json_key_is_a_warning(house: House) -> None:
     report = house.load(columns={**COLUMNS, "item_id": "actor.logn", "page": "pge"})
     assert report.rows == 1
     assert sorted(warning.split(". ")[0] for warning in report.warnings) == [
-        "source web, columns.item_id: no column actor.logn in landing/a.jsonl",
-        "source web, columns.page: no column pge in landing/a.jsonl",
+        "source web, columns.item_id: no column actor.logn in any record looked at",
+        "source web, columns.page: no column pge in any record looked at",
     ]
+    house.write("b.jsonl", json.dumps(RECORD | {"u": 8}))
+    assert house.load(columns={**COLUMNS, "item_id": "actor.logn", "page": "pge"}).warnings == ()
 
 
 def test_a_mapping_is_parsed_once_for_all_files(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

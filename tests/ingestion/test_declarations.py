@@ -1,0 +1,246 @@
+"""`avila.yml`: what is left out has a default, what is wrong is named with its line, its key and what was expected."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from orchestration.declarations import DeclarationError, Declarations
+from orchestration.ingestion.sources import MAPPABLE_COLUMNS, preset_names
+
+MINIMAL = "sources:\n  web:\n    path: landing/*.csv\n"
+WHOLE = """\
+reporting_timezone: America/Sao_Paulo
+sources:
+  web:
+    path: landing/web/*.jsonl.gz
+    preset: segment
+    columns: {item_id: properties.sku}
+  retail:
+    path: [landing/a/*.csv, landing/b/*.csv]
+    format: csv
+    csv: {delimiter: "\\\\t", columns: [a, b]}
+    timezone: Europe/London
+    where: "CustomerID is not null"
+    columns:
+      event_ts: "strptime(InvoiceDate, '%Y-%m-%d')"
+      user_id: CustomerID
+      event_name: "'purchase'"
+      quantity: 1
+    max_rejected_share: 0.2
+    removed_files: withdraw
+sessions: {timeout_minutes: 45}
+key_events: [purchase, signup]
+page_view_events: view
+funnels:
+  checkout:
+    window_hours: 1.5
+    order: strict
+    steps:
+      - view_item
+      - {name: cart, event: add_to_cart}
+      - {event: purchase, where: "revenue > 100"}
+      - {name: big, where: "revenue > 1000"}
+cohorts: {anchor: purchase, grains: [month]}
+churn: {horizon_days: 60, active_within_days: 120}
+conversion: {event: signup, horizon_days: 14}
+identity: {placeholder_ids: ["", guest]}
+rejects: {max_share: 0.1}
+"""
+
+
+def load(tmp_path: Path, text: str) -> Declarations:
+    path = tmp_path / "avila.yml"
+    path.write_text(text, encoding="utf-8")
+    return Declarations.load(path)
+
+
+def test_everything_but_sources_has_a_default(tmp_path: Path) -> None:
+    declared = load(tmp_path, MINIMAL)
+    assert declared.dbt_vars() == {
+        "reporting_timezone": "UTC",
+        "sessions": {"timeout_minutes": 30},
+        "key_events": ["purchase"],
+        "page_view_events": ["page_view", "page", "pageview", "$pageview", "screen", "screen_view"],
+        "funnels": [],
+        "cohorts": {"anchor": "first_seen", "grains": ["day", "week", "month"]},
+        "churn": {"horizon_days": 30, "active_within_days": 90},
+        "conversion": {"event": "purchase", "horizon_days": 7, "active_within_days": 90},
+        "identity": {
+            "placeholder_ids": ["", "null", "undefined", "none", "nan", "00000000-0000-0000-0000-000000000000"]
+        },
+        "rejects": {"max_share": 0.05},
+    }
+    web = declared.sources["web"]
+    assert (web.name, web.timezone, web.format, web.removed_files) == ("web", "UTC", None, "keep")
+    assert declared.max_rejected_share("web") == 0.05
+
+
+def test_everything_can_be_said(tmp_path: Path) -> None:
+    declared = load(tmp_path, WHOLE)
+    said = declared.dbt_vars()
+    assert json.loads(json.dumps(said)) == said
+    assert said["page_view_events"] == ["view"]
+    assert said["funnels"] == [
+        {
+            "name": "checkout",
+            "window_seconds": 5400,
+            "order": "strict",
+            "steps": [
+                {"number": 1, "name": "view_item", "event": "view_item", "where": None},
+                {"number": 2, "name": "cart", "event": "add_to_cart", "where": None},
+                {"number": 3, "name": "purchase", "event": "purchase", "where": "revenue > 100"},
+                {"number": 4, "name": "big", "event": None, "where": "revenue > 1000"},
+            ],
+        }
+    ]
+    retail, web = declared.sources["retail"], declared.sources["web"]
+    assert retail.path == ("landing/a/*.csv", "landing/b/*.csv")
+    assert (retail.csv.delimiter, retail.csv.columns) == ("\t", ("a", "b"))
+    assert retail.columns["quantity"] == "1"
+    assert retail.placeholder_ids == web.placeholder_ids == ("", "guest")
+    assert declared.max_rejected_share("retail") == 0.2
+    assert declared.max_rejected_share("web") == 0.1
+    assert web.columns["item_id"] == "properties.sku"
+    assert "item_id" not in web.optional_columns
+    assert "user_id" in web.optional_columns
+
+
+def test_declarations_cannot_be_changed(tmp_path: Path) -> None:
+    declared = load(tmp_path, MINIMAL)
+    with pytest.raises(ValidationError, match="frozen"):
+        declared.reporting_timezone = "UTC"  # type: ignore[misc]
+
+
+# The text, the line of the mistake, and what is said of it.
+MISTAKES: dict[str, tuple[str, int, str]] = {
+    "an unknown key": (MINIMAL + "sesions: {}\n", 4, "unknown key `sesions`; did you mean `sessions`? known here: "),
+    "one in a source": (MINIMAL + "    colums: {}\n", 4, "unknown key `sources.web.colums`; did you mean `columns`?"),
+    "one in csv": (MINIMAL + "    csv: {delimeter: x}\n", 4, "`sources.web.csv.delimeter`; did you mean `delimiter`?"),
+    "one in a step": (MINIMAL + "funnels: {f: {steps: [{evnt: a}]}}\n", 4, "`evnt`|`funnels.f.steps.0"),
+    "an unknown column": (
+        MINIMAL + "    columns:\n      evnt_ts: a\n",
+        5,
+        "'evnt_ts' is no canonical column; did you mean event_ts?",
+    ),
+    "an unknown zone": (MINIMAL + "    timezone: Europe/Londn\n", 4, "did you mean Europe/London"),
+    "an unknown reporting zone": ("reporting_timezone: Mars\n" + MINIMAL, 1, "'Mars' is not an IANA time zone"),
+    "an unknown preset": (MINIMAL + "    preset: segmnt\n", 4, "there is no preset 'segmnt'; did you mean segment?"),
+    "an unknown format": (MINIMAL + "    format: xml\n", 4, "'csv', 'jsonl'"),
+    "an unknown encoding": (MINIMAL + "    encoding: utf9\n", 4, "'utf9' is not a text encoding"),
+    "no path": ("sources:\n  web: {format: csv}\n", 2, "`sources.web.path` is missing"),
+    "no sources": ("key_events: [a]\n", 1, "`sources` is missing"),
+    "empty sources": ("sources: {}\n", 1, "at least 1 item"),
+    "a source that is none": (MINIMAL + "  b: 3\n", 4, "`sources.b`"),
+    "a wrong type": (MINIMAL + "churn: {horizon_days: soon}\n", 4, "valid integer"),
+    "a number out of bounds": (MINIMAL + "sessions: {timeout_minutes: -1}\n", 4, "greater than 0 (it is -1)"),
+    "an unknown order": (MINIMAL + "funnels:\n  f:\n    order: any\n    steps: [a]\n", 6, "'ordered', 'strict'"),
+    "a step without anything": (MINIMAL + "funnels: {f: {steps: [{name: a}]}}\n", 4, "a step needs `event:`"),
+    "a step twice": (MINIMAL + "funnels: {f: {steps: [a, a]}}\n", 4, "two steps are called 'a'"),
+    "a key twice": (MINIMAL + "churn: {}\nkey_events: [a]\nchurn: {}\n", 6, "`churn` is already set on line 4"),
+    "no regular expression": (MINIMAL + "    pattern: '(?P<a>'\n", 4, "no regular expression"),
+    "a pattern without names": (MINIMAL + "    pattern: 'x'\n", 4, "names no groups"),
+    "a long delimiter": (MINIMAL + "    csv: {delimiter: '; '}\n", 4, "is not one character"),
+    "no YAML": ("sources:\n  web: [\n", 3, "expected"),
+    "a tab": ("sources:\n\tweb: {}\n", 2, "cannot start any token"),
+}
+
+
+@pytest.mark.parametrize("case", MISTAKES)
+def test_a_mistake_is_named_with_its_line(tmp_path: Path, case: str) -> None:
+    text, line, message = MISTAKES[case]
+    with pytest.raises(DeclarationError) as caught:
+        load(tmp_path, text)
+    said = str(caught.value)
+    assert str(tmp_path / "avila.yml") in said
+    assert f"line {line}:" in said
+    assert any(part in said for part in message.split("|")), said
+
+
+def test_all_mistakes_are_named_at_once(tmp_path: Path) -> None:
+    text = "reporting_timezone: Mars\nsources:\n  web: {path: a, timezone: Moon}\nsesions: {}\n"
+    with pytest.raises(DeclarationError) as caught:
+        load(tmp_path, text)
+    assert [f"line {line}:" in str(caught.value) for line in (1, 3, 4)] == [True] * 3
+
+
+@pytest.mark.parametrize("text", ["", "# nothing\n", "[]", "hello", "null"])
+def test_a_file_that_says_nothing_is_a_mistake(tmp_path: Path, text: str) -> None:
+    with pytest.raises(DeclarationError, match="expected a mapping with at least the key `sources`"):
+        load(tmp_path, text)
+
+
+def test_a_file_that_is_not_there_is_a_mistake(tmp_path: Path) -> None:
+    with pytest.raises(DeclarationError, match="cannot be read"):
+        Declarations.load(tmp_path / "avila.yml")
+
+
+ANYTHING = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False), st.text(max_size=5)),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3),
+        st.dictionaries(st.sampled_from(["sources", "web", "path", "columns", "funnels", "steps", "csv", "x"]), inner),
+    ),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    document=st.dictionaries(
+        st.sampled_from(["sources", "sessions", "funnels", "cohorts", "identity", "key_events", "rejects"]), ANYTHING
+    )
+)
+def test_any_document_is_taken_or_refused_in_words(
+    tmp_path_factory: pytest.TempPathFactory, document: dict[str, Any]
+) -> None:
+    path = tmp_path_factory.mktemp("house")
+    try:
+        load(path, yaml.safe_dump(document))
+    except DeclarationError as error:
+        assert "avila.yml" in str(error)
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_every_preset_is_a_source(tmp_path: Path, name: str) -> None:
+    declared = load(tmp_path, f"sources:\n  web: {{path: 'landing/*', preset: {name}}}\n").sources["web"]
+    assert {"event_ts", "event_name"} <= set(declared.columns)
+    assert {"user_id", "anonymous_id"} & set(declared.columns)
+    assert set(declared.columns) <= set(MAPPABLE_COLUMNS)
+    assert declared.optional_columns == set(declared.columns)
+
+
+def test_a_fingerprint_is_of_what_decides_a_files_rows(tmp_path: Path) -> None:
+    base = load(tmp_path, MINIMAL).sources["web"]
+    same = (
+        MINIMAL.replace("landing", "elsewhere"),
+        MINIMAL + "    removed_files: withdraw\n",
+        MINIMAL + "    max_rejected_share: 0.5\n",
+        MINIMAL + "churn: {horizon_days: 1}\n",
+    )
+    for text in same:
+        assert load(tmp_path, text).sources["web"].fingerprint() == base.fingerprint()
+    other = (
+        MINIMAL + "    timezone: Europe/London\n",
+        MINIMAL + "    columns: {page: url}\n",
+        MINIMAL + "    where: 'true'\n",
+        MINIMAL + "    csv: {header: false}\n",
+        MINIMAL + "    null_values: ['-']\n",
+        MINIMAL + "identity: {placeholder_ids: [guest]}\n",
+        MINIMAL.replace("web", "shop"),
+    )
+    prints = [load(tmp_path, text).sources.popitem()[1].fingerprint() for text in other]
+    assert len({base.fingerprint(), *prints}) == len(other) + 1
+
+
+def test_a_format_is_told_by_the_name(tmp_path: Path) -> None:
+    web = load(tmp_path, MINIMAL).sources["web"]
+    formats = {"a.csv": "csv", "a.TSV.gz": "csv", "a.jsonl.zst": "jsonl", "a.json": "json", "a.parquet": "parquet"}
+    assert {name: web.format_of(name) for name in formats} == formats
+    with pytest.raises(ValueError, match=r"cannot tell the format of a\.txt by its name; declare `format:`"):
+        web.format_of("a.txt")
