@@ -5,13 +5,15 @@ from orchestration.ingestion.expressions import literal
 AMOUNT = "decimal(18,4)"
 
 # Texts that are no ISO 8601. Day-month and month-day are not guessed at: that needs an expression.
-_TIME_FORMATS = (
+_ZONED_FORMATS = (
     "%d/%b/%Y:%H:%M:%S %z",
-    "%a %b %d %H:%M:%S %Y",
+    "%a, %d %b %Y %H:%M:%S %z",
     "%a, %d %b %Y %H:%M:%S %Z",
     "%Y-%m-%d %H:%M:%S %z",
+    "%Y%m%dT%H%M%S%z",
     "%Y%m%dT%H%M%SZ",
 )
+_LOCAL_FORMATS = ("%a %b %d %H:%M:%S %Y", "%d/%b/%Y:%H:%M:%S", "%Y%m%dT%H%M%S")
 _SIGNED = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT")
 _INTEGERS = tuple(sign + name for name in _SIGNED for sign in ("", "U"))
 _NUMBERS = (*_INTEGERS, "FLOAT", "DOUBLE", "DECIMAL", "BIGNUM")
@@ -102,17 +104,22 @@ def _from_local(naive: str, timezone: str) -> str:
 def _time_of_text(text: str, timezone: str) -> str:
     # Trimming is dear, so it waits until a text has failed as it stands.
     trimmed = f"trim({text})"
-    is_compact = rf"regexp_full_match({trimmed}, '(19|20)\d\d(0\d|1[012])([012]\d|3[01])')"
-    compact = _from_local(f"cast(try_strptime({trimmed}, '%Y%m%d') as timestamp)", timezone)
+    # As epochs, 8 digits would lie within 1970, and 14 after 2286.
+    is_compact = rf"regexp_full_match({trimmed}, '(19|20)\d\d(0\d|1[012])([012]\d|3[01])(\d{{6}})?')"
+    compact = _from_local(
+        f"coalesce(try_strptime({trimmed}, '%Y%m%d'), try_strptime({trimmed}, '%Y%m%d%H%M%S'))", timezone
+    )
     whole = _time_of_integer(f"try_cast({trimmed} as bigint)")
     is_fraction = rf"regexp_full_match({trimmed}, '-?\d+\.\d+')"
     fraction = _time_of_number(f"try_cast({trimmed} as double)")
-    others = ", ".join(f"try_strptime({trimmed}, {literal(form)})" for form in _TIME_FORMATS)
+    zoned = ", ".join(f"try_strptime({trimmed}, {literal(form)})" for form in _ZONED_FORMATS)
+    local = ", ".join(f"try_strptime({trimmed}, {literal(form)})" for form in _LOCAL_FORMATS)
+    others = f"try_cast(coalesce({zoned}) as timestamp), {_from_local(f'coalesce({local})', timezone)}"
     return (
         f"coalesce({_time_of_iso(text, timezone)}, case when {text} is null or {trimmed} = '' then null "
         f"when {is_compact} then {compact} when {is_fraction} then {fraction} "
         f"when regexp_full_match({trimmed}, '-?\\d+') then {whole} "
-        f"else coalesce({_time_of_iso(trimmed, timezone)}, cast(coalesce({others}) as timestamp)) end)"
+        f"else coalesce({_time_of_iso(trimmed, timezone)}, {others}) end)"
     )
 
 

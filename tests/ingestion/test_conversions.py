@@ -41,6 +41,7 @@ TIMES = {
     "2020-01-02 03:04": "2020-01-02 03:04:00",
     "2020-01-02": "2020-01-02 00:00:00",
     "20200102": "2020-01-02 00:00:00",
+    "20200102030405": "2020-01-02 03:04:05",
     "2020/01/02 03:04:05": "2020-01-02 03:04:05",
     "2020-01-02T03:04:05+02:00": "2020-01-02 01:04:05",
     "2020-01-02T03:04:05+0230": "2020-01-02 00:34:05",
@@ -125,6 +126,23 @@ def test_no_text_breaks_a_conversion(evaluate: Evaluate, text: str, timezone: st
     evaluate(conversions.to_amount(literal(text), "VARCHAR"))
     evaluate(conversions.to_json(literal(text), "VARCHAR"))
     evaluate(conversions.to_identity(literal(text), ("", "x")))
+
+
+def test_only_texts_without_a_zone_are_local(evaluate: Evaluate) -> None:
+    """Noon in New York in winter is 17:00 UTC."""
+    noon = [
+        "2020-01-02 12:00:00",
+        "20200102120000",
+        "Thu Jan  2 12:00:00 2020",
+        "20200102T120000",
+        " 2020-01-02 12:00 ",
+    ]
+    noon += ["02/Jan/2020:12:00:00"]
+    assert {time_of(evaluate, text, "America/New_York") for text in noon} == {datetime(2020, 1, 2, 17)}
+    zoned = [text for text in TIMES if "Z" in text or "+" in text or text.endswith(("UTC", "GMT", "-05", "London"))]
+    assert len(zoned) == 12
+    for text in zoned:
+        assert time_of(evaluate, text, "America/New_York") == datetime.fromisoformat(TIMES[text])
 
 
 def test_dates_and_zoned_times(evaluate: Evaluate) -> None:

@@ -111,8 +111,10 @@ def test_parquet_keeps_its_types(bench: Bench) -> None:
     assert (event["event_name"], event["user_id"], event["item_id"]) == ("buy", "007", "ada")
     assert event["revenue"] == Decimal(5)
     assert json.loads(event["properties"]) == {
-        **{"day": "2020-01-01", "ev": 2, "price": 2.5},
-        **{"who": {"login": "ada", "tags": ["x"]}},
+        "day": "2020-01-01",
+        "ev": 2,
+        "price": 2.5,
+        "who": {"login": "ada", "tags": ["x"]},
     }
 
 
