@@ -94,8 +94,8 @@ class Loader:
     def load(self, path: Path, shape: Shape, *, file: str, load_id: str, target: Path) -> Loaded:
         """Write a file's canonical events to `target`, and its rejects beside it.
 
-        The first try parses as fast as it can. Where the parser stumbles, or has not seen the end of the file,
-        the second looks at each record. A column of whole numbers that is not one after all costs one more.
+        The first try is the cheapest. Where the parser stumbles, or has not seen the end of the file, comes the
+        next, which bears more. A column of whole numbers that is not one after all costs one more.
 
         Args:
             path: The file.
@@ -110,26 +110,26 @@ class Loader:
         """
         started = time.monotonic()
         as_number: frozenset[str] = frozenset()
-        careful = False
+        ways = readers.ways(shape, trusted=self.mapping.is_trusted)
         while True:
             rejects = target.with_suffix(f".{next(_numbers)}.rejects")
             witness = Witness(rejects, load_id=load_id, source=self.source.name, file=file)
             query = self.mapping.query(shape, as_number=as_number)
             constants = {"source": self.source.name, "dump_file": file, "load_id": load_id}
             try:
-                rows, damage = self._copy(path, shape, query.sql, constants, witness, target, careful=careful)
+                rows, damage = self._copy(path, shape, query.sql, constants, witness, target, ways[0])
             except duckdb.Error as error:
-                if careful or shape.layout == "parquet":
+                if len(ways) == 1:
                     said = str(error).splitlines()[0]
                     raise UnreadableFileError(f"{path}: cannot be read ({said})") from None
-                careful = True
+                self.mapping.is_trusted &= ways.pop(0) != "trusting"
             except ValueError as error:
                 raise UnreadableFileError(f"{path}: {error}") from None
             else:
                 if witness.retyped:
                     as_number |= witness.retyped
-                elif witness.total is None and not careful:
-                    careful = True
+                elif witness.total is None and len(ways) > 1:
+                    ways.pop(0)
                 else:
                     break
         loaded = self._finish(path, shape, file, target, witness, rows, damage, started)
@@ -145,8 +145,7 @@ class Loader:
         constants: dict[str, str],
         witness: Witness,
         target: Path,
-        *,
-        careful: bool,
+        way: readers.Way,
     ) -> tuple[int, str | None]:
         """Run the query once; returns the rows written and what is wrong with the file."""
         if shape.layout == "csv" and not shape.columns:
@@ -163,7 +162,7 @@ class Loader:
         )
 
         def run(relation: str) -> int:
-            query = sql(relation, witness=name, **constants)
+            query = sql(relation, witness=name, trusting=way == "trusting", **constants)
             copied = self._connection.execute(f"copy ({query}) to {literal(str(target))} ({_PARQUET})")
             return int(copied.fetchall()[0][0])
 
@@ -172,6 +171,7 @@ class Loader:
                 rows = run(readers.relation(path, shape, careful=False))
                 witness.total = shape.rows
                 return rows, None
+            careful = way == "careful"
             stream, fed = readers.feed(path, self.source, shape, careful=careful)
             if self._on_stream:
                 self._on_stream(stream)

@@ -12,7 +12,7 @@ import duckdb
 from orchestration.ingestion import conversions
 from orchestration.ingestion.conversions import ConversionError
 from orchestration.ingestion.expressions import Expression, ExpressionError, Reference, literal, quoted
-from orchestration.ingestion.fields import Fields, Layer, complaint
+from orchestration.ingestion.fields import TRUSTED, Fields, Layer, complaint
 from orchestration.ingestion.shapes import Shape
 from orchestration.ingestion.sources import (
     AMOUNT_COLUMNS,
@@ -26,6 +26,7 @@ from orchestration.ingestion.sources import (
 
 FILTERED = ""
 """The verdict on a row that the source's `where` leaves out."""
+_FROM_BRACE_TO_BRACE = "ord(line) = 123 and suffix(line, '}')"
 
 
 class MappingError(Exception):
@@ -48,7 +49,9 @@ class Query:
     blind: frozenset[str] = frozenset()
     columns: tuple[str, ...] = ()
 
-    def sql(self, relation: str, *, witness: str, source: str, dump_file: str, load_id: str) -> str:
+    def sql(
+        self, relation: str, *, witness: str, source: str, dump_file: str, load_id: str, trusting: bool = False
+    ) -> str:
         """The whole query.
 
         Args:
@@ -57,6 +60,8 @@ class Query:
             source: The source's name.
             dump_file: The file as the lake calls it.
             load_id: The load it becomes.
+            trusting: Take a line from brace to brace for valid JSON, and fail if one is not: the proof is a
+                parse of its own.
         """
         constants = {"source": source, "dump_file": dump_file, "load_id": load_id}
         events = {name: name for name in EVENT_COLUMNS}
@@ -64,7 +69,8 @@ class Query:
         events["dump_row"] = "cast(rn as bigint)"
         before, steps = "records", [f"records as ({relation})"]
         for number, step in enumerate(self.steps, start=1):
-            steps.append(f"step_{number} as ({step.replace('{from}', before)})")
+            step = step.replace("{from}", before).replace(TRUSTED, _FROM_BRACE_TO_BRACE if trusting else "false")
+            steps.append(f"step_{number} as ({step})")
             before = f"step_{number}"
         return (
             f"with {', '.join(steps)} select {', '.join(f'{sql} as {name}' for name, sql in events.items())} "
@@ -80,6 +86,9 @@ class Mapping:
         source: The source.
         connection: For parsing and binding; no data is read.
 
+    Attributes:
+        is_trusted: Whether no line of the source has broken the trust that it is JSON.
+
     Raises:
         MappingError: An expression is not usable on any dump.
     """
@@ -89,6 +98,7 @@ class Mapping:
         self._connection = connection
         self._lock = threading.Lock()
         self._queries: dict[tuple[Shape, frozenset[str]], Query] = {}
+        self.is_trusted = True
         self.expressions = {key: self._parse(key, text) for key, text in source.columns.items()}
         self.where = self._parse("where", source.where) if source.where else None
 

@@ -2,12 +2,23 @@
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Literal
 
 from orchestration.ingestion import records
 from orchestration.ingestion.expressions import literal, quoted
 from orchestration.ingestion.shapes import Dialect, Shape
 from orchestration.ingestion.sources import Source
 from orchestration.ingestion.streams import Stream, utf8
+
+Way = Literal["trusting", "plain", "careful"]
+"""How a file is read: taking JSON for valid; proving it, row by row; and looking at each record before it is parsed."""
+
+
+def ways(shape: Shape, *, trusted: bool) -> list[Way]:
+    """The ways to read a file of one shape, the cheapest first; each bears what the one before it may fail on."""
+    if shape.layout == "parquet":
+        return ["plain"]
+    return ["trusting", "plain", "careful"] if shape.is_json and trusted else ["plain", "careful"]
 
 
 def feed(path: Path, source: Source, shape: Shape, *, careful: bool) -> tuple[Stream, Iterable[bytes]]:

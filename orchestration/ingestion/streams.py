@@ -4,12 +4,12 @@ import bz2
 import codecs
 import io
 import lzma
-import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Protocol
 
 from backports.zstd import ZstdDecompressor, ZstdError
+from isal.igzip_lib import DECOMP_GZIP, IgzipDecompressor, IsalError
 
 BLOCK = 1 << 16
 """How many bytes are read at a time; of compressed ones four times as many come out at a time. Larger blocks
@@ -37,7 +37,7 @@ class Stream:
         with self.path.open("rb") as file:
             magic = file.peek(6)[:6]
             if magic.startswith(b"\x1f\x8b"):
-                yield from self._members(file, _Gzip, "gzip")
+                yield from self._members(file, lambda: IgzipDecompressor(flag=DECOMP_GZIP), "gzip")
             elif magic.startswith(b"BZh"):
                 yield from self._members(file, bz2.BZ2Decompressor, "bzip2")
             elif magic.startswith(b"\xfd7zXZ\x00"):
@@ -68,7 +68,7 @@ class Stream:
                     data = member.unused_data if member.eof else b""
                     if out:
                         yield out
-        except (zlib.error, OSError, lzma.LZMAError, ZstdError) as error:
+        except (IsalError, OSError, lzma.LZMAError, ZstdError) as error:  # type: ignore[misc] # stubs say it is an instance
             self.damage = f"the {name} data is corrupt ({error})"
             return
         if self.position and not member.eof:
@@ -89,28 +89,6 @@ class _Member(Protocol):
 
 class _NewMember(Protocol):
     def __call__(self) -> _Member: ...
-
-
-class _Gzip:
-    """One gzip member, with the interface of the standard library's other decompressors."""
-
-    def __init__(self) -> None:
-        self._inner = zlib.decompressobj(16 + zlib.MAX_WBITS)
-
-    def decompress(self, data: bytes, max_length: int, /) -> bytes:
-        return self._inner.decompress(self._inner.unconsumed_tail + data, max_length)
-
-    @property
-    def eof(self) -> bool:
-        return self._inner.eof
-
-    @property
-    def needs_input(self) -> bool:
-        return not self._inner.unconsumed_tail
-
-    @property
-    def unused_data(self) -> bytes:
-        return self._inner.unused_data
 
 
 def utf8(blocks: Iterable[bytes], encoding: str) -> Iterator[bytes]:
