@@ -4,7 +4,7 @@ import os
 from functools import cached_property
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import AliasChoices, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
@@ -64,3 +64,21 @@ class Settings(BaseSettings):
     def dagster_home(self) -> Path:
         """Dagster's run history and logs."""
         return self.root / "warehouse" / "dagster"
+
+
+class ObjectStore(BaseSettings):
+    """Where S3 buckets are and who asks for them, in the environment variables that AWS's own tools read."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="AWS_", frozen=True, extra="ignore", env_ignore_empty=True, hide_input_in_errors=True
+    )
+
+    access_key_id: SecretStr | None = None
+    secret_access_key: SecretStr | None = None
+    session_token: SecretStr | None = None
+    region: str = Field(default="us-east-1", validation_alias=AliasChoices("AWS_REGION", "AWS_DEFAULT_REGION"))
+    endpoint_url: str | None = Field(
+        default=None,
+        validation_alias=AliasChoices("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"),
+        description="of a store other than AWS's own, such as https://storage.example:9000",
+    )

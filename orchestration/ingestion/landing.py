@@ -4,6 +4,7 @@ import glob
 import hashlib
 from pathlib import Path
 
+from orchestration.ingestion.bucket import SCHEME, Bucket, BucketError
 from orchestration.ingestion.catalog import File
 from orchestration.ingestion.sources import Source
 
@@ -14,28 +15,39 @@ class Landing:
     Args:
         source: The source.
         data_dir: What relative paths are relative to.
+        staging: Where copies of what lies elsewhere go.
+        memory_limit: DuckDB's, as DuckDB spells it.
 
     Attributes:
         warnings: What was left out, and why.
         failures: What cannot be read, and the cure.
     """
 
-    def __init__(self, source: Source, data_dir: Path) -> None:
+    def __init__(self, source: Source, data_dir: Path, *, staging: Path, memory_limit: str) -> None:
         self._source = source
         self._data_dir = data_dir
         self._paths: dict[str, Path] = {}
+        self._bucket = Bucket(source.name, staging / "objects", memory_limit=memory_limit)
+        self._is_blind = False
         self.warnings: list[str] = []
         self.failures: list[str] = []
         for pattern in source.path:
             self._find(pattern)
-        if not self._paths and not self.failures:
+        if not self._paths and not self._bucket and not self.failures:
             self.warnings.append(f"source {source.name}: no file matches {', '.join(source.path)}")
 
     def _find(self, pattern: str) -> None:
+        if pattern.startswith(SCHEME):
+            try:
+                self._bucket.find(pattern)
+            except BucketError as error:
+                self._is_blind = True
+                self.failures.append(f"source {self._source.name}: {error}")
+            return
         if "://" in pattern:
             self.failures.append(
-                f"source {self._source.name}: {pattern} is not on a local disk; copy its files into the landing "
-                f"directory, or mount it"
+                f"source {self._source.name}: {pattern} is neither on a local disk nor in an s3:// bucket; copy its "
+                f"files into the landing directory, or mount it"
             )
             return
         matches = glob.glob(str(self._data_dir / Path(pattern).expanduser()), recursive=True)  # noqa: PTH207
@@ -53,12 +65,28 @@ class Landing:
         return (path.relative_to(self._data_dir) if path.is_relative_to(self._data_dir) else path).as_posix()
 
     def has(self, name: str) -> bool:
-        """Whether there is such a file."""
-        return name in self._paths
+        """Whether there is such a file. What a bucket that could not be listed may hold counts as there."""
+        return name in self._paths or name in self._bucket or (self._is_blind and name.startswith(SCHEME))
+
+    def bring(self, files: dict[str, File]) -> None:
+        """Have files at hand, so that `path` knows them."""
+        self._bucket.bring(files)
 
     def path(self, name: str) -> Path:
-        """Where a file lies."""
-        return self._paths[name]
+        """Where a file lies.
+
+        Raises:
+            UnreadableFileError: It could not be fetched.
+        """
+        return self._paths[name] if name in self._paths else self._bucket.path(name)
+
+    def named(self, message: str) -> str:
+        """A message in which copies are called by the names of what they are copies of."""
+        return self._bucket.named(message)
+
+    def close(self) -> None:
+        """Let go of what holds memory."""
+        self._bucket.close()
 
     def look(self, known: dict[str, File]) -> dict[str, File]:
         """Every file as it is now.
@@ -66,7 +94,9 @@ class Landing:
         Args:
             known: The files as last seen. One whose size and times are still the same is not read again.
         """
-        seen = {}
+        seen = self._bucket.look(known)
+        self.warnings += self._bucket.warnings
+        self.failures += self._bucket.failures
         for name, path in sorted(self._paths.items()):
             try:
                 file = self._see(name, path, known.get(name))
@@ -99,6 +129,8 @@ class Landing:
 
     def has_moved(self, file: File) -> bool:
         """Whether a file is no longer as it was when it was looked at: someone is still writing it."""
+        if file.file in self._bucket:
+            return self._bucket.has_moved(file)
         try:
             stat = self._paths[file.file].stat()
         except OSError:

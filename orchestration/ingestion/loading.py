@@ -96,7 +96,7 @@ class Loading:
         self._catalog = catalog
         self._source = source
         self._staging = root / "staging"
-        self._landing = Landing(source, data_dir)
+        self._landing = Landing(source, data_dir, staging=self._staging, memory_limit=memory_limit)
         self._memory_limit = memory_limit
         self._threads = threads
         self._on_progress = on_progress
@@ -127,6 +127,7 @@ class Loading:
     def close(self) -> None:
         """Free DuckDB's memory."""
         self._connection.close()
+        self._landing.close()
 
     def _warn(self, said: Iterable[str]) -> None:
         self._warnings.update(dict.fromkeys(said))
@@ -160,13 +161,14 @@ class Loading:
     def _jobs(self, mapping: Mapping, wanted: dict[str, File]) -> list[Job]:
         """Look at the head of each file, and check that the expressions fit it."""
         found: dict[str, Shape] = {}
+        self._landing.bring(wanted)
         for name in wanted:
             try:
                 shape = shapes.inspect(self._landing.path(name), self._source, mapping.wanted)
                 if shape.columns or shape.layout != "csv":
                     mapping.query(shape)
             except UnreadableFileError as error:
-                self._fail([str(error)])
+                self._fail([self._landing.named(str(error))])
             except MappingError as error:
                 self._fail([f"{name}: {error}"])
             else:
@@ -241,7 +243,7 @@ class Loading:
         for job, result in workers.run(jobs, on_wait=tell):
             results.append(result)
             if isinstance(result, UnreadableFileError):
-                self._fail([str(result)])
+                self._fail([self._landing.named(str(result))])
             elif self._landing.has_moved(job.file):
                 self._warn([f"{job.file.file} is still being written; it is left for the next load"])
             else:
