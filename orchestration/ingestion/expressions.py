@@ -20,6 +20,11 @@ _FORBIDDEN = {
 
 _ARITHMETIC = {"+", "-", "*", "/", "//", "%", "**", "^"}
 
+# What gives a part of its first argument.
+_PARTS = {"STRUCT_EXTRACT", "ARRAY_EXTRACT", "ARRAY_SLICE", "->>", "json_extract", "json_extract_string", "json_value"}
+_PARTS |= {"json_extract_path", "json_extract_path_text", "struct_extract", "list_extract", "array_extract"}
+_PARTS |= {"element_at", "map_extract", "map_extract_value", "param"}
+
 HELPERS = (
     """
     create macro url_path(url) as
@@ -70,9 +75,10 @@ class Expression:
         self.text = text
         self._connection = connection
         self._statement = self._parse(f"select {text}\n")
-        self._node = self._statement["statements"][0]["node"]["select_list"][0]
-        if self._node.get("alias"):
+        selected = self._statement["statements"][0]["node"]["select_list"]
+        if selected[0].get("alias"):
             raise ExpressionError("leave out `as …`: the key already names the column")
+        selected[0] = self._node = _resolved(selected[0], self._json_extract)
         self._refuse_unsafe()
 
     def _parse(self, statement: str) -> dict[str, Any]:
@@ -92,6 +98,10 @@ class Expression:
         # No bound parameters: DuckDB imports pandas for them, which costs a second.
         return str(self._connection.execute(query).fetchall()[0][0])
 
+    def _json_extract(self, document: dict[str, Any], path: dict[str, Any]) -> dict[str, Any]:
+        node = self._parse("select json_extract(document, path)")["statements"][0]["node"]["select_list"][0]
+        return {**node, "children": [document, path]}
+
     def _refuse_unsafe(self) -> None:
         banned = _banned_functions()
         for node in _nodes(self._node):
@@ -106,7 +116,12 @@ class Expression:
     @cached_property
     def references(self) -> frozenset[Reference]:
         """The columns it reads, each as its dotted parts: ``actor.login`` is ``('actor', 'login')``."""
-        return frozenset(tuple(node["column_names"]) for node, _ in _column_nodes(self._node))
+        return frozenset(tuple(node["column_names"]) for node, _, _ in _column_nodes(self._node))
+
+    @cached_property
+    def whole(self) -> frozenset[Reference]:
+        """Those of `references` that it reads the whole of, rather than parts picked by name, path or number."""
+        return frozenset(tuple(node["column_names"]) for node, _, in_part in _column_nodes(self._node) if not in_part)
 
     @property
     def bare(self) -> Reference | None:
@@ -122,7 +137,7 @@ class Expression:
         """
         statement = copy.deepcopy(self._statement)
         node = statement["statements"][0]["node"]["select_list"][0]
-        for column, as_number in list(_column_nodes(node)):
+        for column, as_number, _ in list(_column_nodes(node)):
             column["column_names"] = [rename(tuple(column["column_names"]), as_number)]
         tree = literal(json.dumps(statement, ensure_ascii=False))
         return self._scalar(f"select json_deserialize_sql(cast({tree} as json))").removeprefix("SELECT ")
@@ -139,28 +154,60 @@ def _nodes(value: Any) -> Iterator[dict[str, Any]]:
             yield from _nodes(child)
 
 
+def _resolved(value: Any, json_extract: Callable[..., dict[str, Any]], *, as_lambda: bool = False) -> Any:
+    """The same tree, settled where DuckDB's parser leaves it to the binder what a text means.
+
+    To the parser each `a -> b` is a lambda, and `a.f()` a function of the schema `a`. To the binder the first
+    is a JSON operator unless a function wants a lambda there, and the second is `f(a)`.
+    """
+    if isinstance(value, list):
+        return [_resolved(child, json_extract) for child in value]
+    if not isinstance(value, dict):
+        return value
+    node = {key: _resolved(child, json_extract) for key, child in value.items() if key != "children"}
+    children = value.get("children")
+    if value.get("class") == "FUNCTION" and value["schema"] not in ("", "main"):
+        names = [name for name in (value["catalog"], value["schema"]) if name]
+        children = [{"class": "COLUMN_REF", "type": "COLUMN_REF", "column_names": names}, *value["children"]]
+        node |= {"catalog": "", "schema": ""}
+    if children is not None:
+        takes = value.get("class") == "FUNCTION" and value["function_name"].lower() in _functions_of_lambdas()
+        node["children"] = [_resolved(c, json_extract, as_lambda=takes and i > 0) for i, c in enumerate(children)]
+    if value.get("class") == "LAMBDA" and not as_lambda:
+        return json_extract(node["lhs"], node["expr"])
+    return node
+
+
 def _column_nodes(
     value: Any,
     bound: frozenset[str] = frozenset(),
     as_number: bool = False,
-) -> Iterator[tuple[dict[str, Any], bool]]:
-    """Find column references, passing over the parameters of lambdas, and whether each is used as a number."""
+    in_part: bool = False,
+) -> Iterator[tuple[dict[str, Any], bool, bool]]:
+    """Find column references, passing over the parameters of lambdas.
+
+    With each comes whether it is used as a number, and whether no more than a part of it is.
+    """
     if isinstance(value, list):
         for child in value:
-            yield from _column_nodes(child, bound, as_number)
+            yield from _column_nodes(child, bound, as_number, in_part)
     if not isinstance(value, dict):
         return
     kind = value.get("class")
     if kind == "COLUMN_REF":
         if value["column_names"][0] not in bound:
-            yield value, as_number
+            yield value, as_number, in_part or len(value["column_names"]) > 1
     elif kind == "LAMBDA":
         names = {n["column_names"][0] for n in _nodes(value["lhs"]) if n["class"] == "COLUMN_REF"}
         yield from _column_nodes(value["expr"], bound | names)
+    elif kind in ("FUNCTION", "OPERATOR") and (value.get("function_name") or value["type"]) in _PARTS:
+        first, *others = value["children"]
+        yield from _column_nodes(first, bound, in_part=True)
+        yield from _column_nodes(others, bound)
     else:
         inside = as_number if kind is None else _wants_numbers(value)
         for child in value.values():
-            yield from _column_nodes(child, bound, inside)
+            yield from _column_nodes(child, bound, inside, in_part)
 
 
 def _wants_numbers(node: dict[str, Any]) -> bool:
@@ -182,6 +229,15 @@ def quoted(name: str) -> str:
     """A SQL identifier."""
     escaped = name.replace('"', '""')
     return f'"{escaped}"'
+
+
+@cache
+def _functions_of_lambdas() -> frozenset[str]:
+    with duckdb.connect() as connection:
+        rows = connection.execute(
+            "select lower(function_name) from duckdb_functions() where list_contains(parameter_types, 'LAMBDA')"
+        ).fetchall()
+    return frozenset(name for (name,) in rows)
 
 
 @cache

@@ -25,6 +25,14 @@ REFERENCES = {
     "case type when 'x' then a.b.c end": {("type",), ("a", "b", "c")},
     "list_filter(xs, x -> x.k = y)": {("xs",), ("y",)},
     "list_transform(xs, lambda x: list_filter(zs, lambda z: z = x))": {("xs",), ("zs",)},
+    "a -> 'x'": {("a",)},
+    "a.b -> 'x' -> 0 ->> 'y'": {("a", "b")},
+    "lower(a -> b ->> c)": {("a",), ("b",), ("c",)},
+    "list_transform(a -> 'x', lambda x: x -> y)": {("a",), ("y",)},
+    "list_filter(xs, (x, i) -> (x -> i) = y)": {("xs",), ("y",)},
+    "[x -> y for x in xs]": {("xs",), ("y",)},
+    "a.lower() || a.b.upper()": {("a",), ("a", "b")},
+    "xs.list_transform(lambda x: x + y)": {("xs",), ("y",)},
     "'purchase'": set(),
     "cast(a as decimal(10, 2)) -- b": {("a",)},
     'coalesce(timestamp, "from")': {("timestamp",), ("from",)},
@@ -34,6 +42,25 @@ REFERENCES = {
 @pytest.mark.parametrize("text", REFERENCES)
 def test_references(text: str) -> None:
     assert parse(text).references == REFERENCES[text]
+
+
+WHOLE = {
+    "a": {"a"},
+    "a.b": set(),
+    "upper(a) || b": {"a", "b"},
+    "a -> 'x'": set(),
+    "(a -> b)['c']": {"b"},
+    "json_extract_string(cast(a as json), '$.x')": set(),
+    "coalesce(a ->> 'x', a)": {"a"},
+    "a[1] + b": {"b"},
+    "param(a, 'x') || params(b)": {"b"},
+    "list_transform(a, lambda x: x -> y)": {"a", "y"},
+}
+
+
+@pytest.mark.parametrize("text", WHOLE)
+def test_what_is_read_as_a_whole(text: str) -> None:
+    assert parse(text).whole == {(name,) for name in WHOLE[text]}
 
 
 def test_only_a_column_alone_is_bare() -> None:
