@@ -14,6 +14,8 @@ _ZONED_FORMATS = (
     "%Y%m%dT%H%M%SZ",
 )
 _LOCAL_FORMATS = ("%a %b %d %H:%M:%S %Y", "%d/%b/%Y:%H:%M:%S", "%Y%m%dT%H%M%S")
+# Epochs before this are none.
+_NO_EPOCH = "timestamp '1979-12-31 23:59:59.999999'"
 _SIGNED = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT")
 _INTEGERS = tuple(sign + name for name in _SIGNED for sign in ("", "U"))
 _NUMBERS = (*_INTEGERS, "FLOAT", "DOUBLE", "DECIMAL", "BIGNUM")
@@ -70,9 +72,10 @@ def to_amount(sql: str, kind: str) -> str:
 def to_time(sql: str, kind: str, timezone: str) -> str:
     """A UTC timestamp.
 
-    Numbers are epochs, in the unit that their magnitude tells. Texts are ISO 8601 and its usual variants,
-    dates alone, epochs, or a few formats of logs. What carries no zone is in the source's. The connection's
-    own time zone must be UTC.
+    Numbers are epochs of 1980 and later, in the unit that their magnitude tells, or dates written as 20240102
+    and 20240102030405: whatever their type. Texts are such numbers, ISO 8601 and its usual variants, dates
+    alone, or a few formats of logs. What carries no zone is in the source's. The connection's own time zone
+    must be UTC.
 
     Args:
         sql: An expression.
@@ -89,9 +92,9 @@ def to_time(sql: str, kind: str, timezone: str) -> str:
     if kind.startswith("TIMESTAMP") or kind == "DATE":
         return _from_local(f"try_cast({sql} as timestamp)", timezone)
     if kind in _INTEGERS:
-        return _time_of_integer(f"try_cast({sql} as bigint)")
+        return _time_of_integer(f"try_cast({sql} as bigint)", timezone)
     if kind.split("(")[0] in _NUMBERS:
-        return _time_of_number(sql)
+        return _time_of_number(sql, timezone)
     raise ConversionError(f"expected a timestamp, a text or an epoch number, but it is a {kind.lower()}")
 
 
@@ -104,20 +107,15 @@ def _from_local(naive: str, timezone: str) -> str:
 def _time_of_text(text: str, timezone: str) -> str:
     # Trimming is dear, so it waits until a text has failed as it stands.
     trimmed = f"trim({text})"
-    # As epochs, 8 digits would lie within 1970, and 14 after 2286.
-    is_compact = rf"regexp_full_match({trimmed}, '(19|20)\d\d(0\d|1[012])([012]\d|3[01])(\d{{6}})?')"
-    compact = _from_local(
-        f"coalesce(try_strptime({trimmed}, '%Y%m%d'), try_strptime({trimmed}, '%Y%m%d%H%M%S'))", timezone
-    )
-    whole = _time_of_integer(f"try_cast({trimmed} as bigint)")
+    whole = _time_of_integer(f"try_cast({trimmed} as bigint)", timezone)
     is_fraction = rf"regexp_full_match({trimmed}, '-?\d+\.\d+')"
-    fraction = _time_of_number(f"try_cast({trimmed} as double)")
+    fraction = _time_of_number(f"try_cast({trimmed} as double)", timezone)
     zoned = ", ".join(f"try_strptime({trimmed}, {literal(form)})" for form in _ZONED_FORMATS)
     local = ", ".join(f"try_strptime({trimmed}, {literal(form)})" for form in _LOCAL_FORMATS)
     others = f"try_cast(coalesce({zoned}) as timestamp), {_from_local(f'coalesce({local})', timezone)}"
     return (
         f"coalesce({_time_of_iso(text, timezone)}, case when {text} is null or {trimmed} = '' then null "
-        f"when {is_compact} then {compact} when {is_fraction} then {fraction} "
+        f"when {is_fraction} then {fraction} "
         f"when regexp_full_match({trimmed}, '-?\\d+') then {whole} "
         f"else coalesce({_time_of_iso(trimmed, timezone)}, {others}) end)"
     )
@@ -134,18 +132,39 @@ def _time_of_iso(text: str, timezone: str) -> str:
     )
 
 
-def _time_of_integer(sql: str) -> str:
+def _time_of_integer(sql: str, timezone: str) -> str:
     # Seconds until the year 5138, then milliseconds, microseconds, and nanoseconds until 2262.
     seconds, millis, micros = (f"{sql} between -{size} and {size}" for size in (10**11 - 1, 10**14 - 1, 10**17 - 1))
-    return (
+    epoch = _recent(
         f"make_timestamp(case when {seconds} then {sql} * 1000000 when {millis} then {sql} * 1000 "
         f"when {micros} then {sql} else {sql} // 1000 end)"
     )
+    return f"case when {_is_compact(sql)} then {_time_of_compact(sql, timezone)} else {epoch} end"
 
 
-def _time_of_number(sql: str) -> str:
+def _time_of_number(sql: str, timezone: str) -> str:
     number = f"cast({sql} as double)"
     size = f"abs({number})"
     unit = f"case when {size} < 1e11 then 1e6 when {size} < 1e14 then 1e3 when {size} < 1e17 then 1 else 1e-3 end"
-    micros = f"cast(round({number} * {unit}) as bigint)"
-    return f"case when isfinite({number}) and {size} < 1e20 then make_timestamp({micros}) end"
+    epoch = _recent(f"make_timestamp(cast(round({number} * {unit}) as bigint))")
+    # A column of whole numbers with gaps is one of fractions to many a writer.
+    compact = f"{_is_compact(number)} and {number} = floor({number})"
+    return (
+        f"case when {compact} then {_time_of_compact(f'cast({number} as bigint)', timezone)} "
+        f"when isfinite({number}) and {size} < 1e20 then {epoch} end"
+    )
+
+
+def _is_compact(number: str) -> str:
+    # As epochs, 8 digits would lie within 1970, and 14 after 2286.
+    return f"({number} between 19000101 and 20991231 or {number} between 19000101000000 and 20991231235959)"
+
+
+def _time_of_compact(integer: str, timezone: str) -> str:
+    text = f"cast({integer} as varchar)"
+    return _from_local(f"coalesce(try_strptime({text}, '%Y%m%d'), try_strptime({text}, '%Y%m%d%H%M%S'))", timezone)
+
+
+def _recent(epoch: str) -> str:
+    # A year, a day's number or a count of days, taken for an epoch, lies in 1970: better no time than a wrong one.
+    return f"nullif(greatest({epoch}, {_NO_EPOCH}), {_NO_EPOCH})"

@@ -249,6 +249,9 @@ class _Binding:
             if name in TIME_COLUMNS:
                 converted = conversions.to_time(sql, kind, self.source.timezone)
                 expected = "a timestamp that can be read; give a strptime expression"
+                is_number = rf"regexp_full_match({text}, '\s*-?\d+(\.\d+)?\s*')"
+                said = complaint(name, text, "an epoch of 1980 or later; give a strptime or to_timestamp expression")
+                self.complaints.append(f"when {name} is null and {is_number} then {said}")
             elif name in AMOUNT_COLUMNS:
                 converted = conversions.to_amount(sql, kind)
                 expected = "a number of at most 14 digits before and 4 after the point"

@@ -59,8 +59,13 @@ TIMES = {
     "1577934245250000": "2020-01-02 03:04:05.25",
     "1577934245250000000": "2020-01-02 03:04:05.25",
     " 1577934245 ": "2020-01-02 03:04:05",
-    "0": "1970-01-01 00:00:00",
+    "315532800": "1980-01-01 00:00:00",
+    "20240102.0": "2024-01-02 00:00:00",
 }
+
+
+# A year, a month, a day that is none, a spreadsheet's day, and epochs before 1980.
+NO_EPOCHS = ["0", "-1", "2024", "202401", "20241301", "20230229", "45000", "315532799", "0.5", "2024.0"]
 
 
 @pytest.mark.parametrize("text", TIMES)
@@ -68,7 +73,9 @@ def test_texts_of_times(evaluate: Evaluate, text: str) -> None:
     assert time_of(evaluate, text) == datetime.fromisoformat(TIMES[text])
 
 
-@pytest.mark.parametrize("text", ["", "  ", "yesterday", "01/02/2020", "2020-13-01", "12:30", "NaN", "1e400", "--1"])
+@pytest.mark.parametrize(
+    "text", ["", "  ", "yesterday", "01/02/2020", "2020-13-01", "12:30", "NaN", "1e400", "--1", *NO_EPOCHS]
+)
 def test_texts_that_are_no_time(evaluate: Evaluate, text: str) -> None:
     assert time_of(evaluate, text) is None
 
@@ -95,7 +102,7 @@ def test_local_times_are_pythons(evaluate: Evaluate, moment: datetime, timezone:
 
 
 @settings(max_examples=150, deadline=None)
-@given(millis=st.integers(150_000_000_000, 4_102_444_800_000))  # before 1975, milliseconds look like seconds
+@given(millis=st.integers(315_532_800_000, 4_102_444_800_000))  # epochs begin in 1980
 def test_epochs_in_every_unit_are_the_same_moment(evaluate: Evaluate, millis: int) -> None:
     expected = datetime(1970, 1, 1) + timedelta(milliseconds=millis)
     for number in (millis, millis * 1000, millis * 1_000_000):
@@ -150,6 +157,26 @@ def test_dates_and_zoned_times(evaluate: Evaluate) -> None:
     zoned = "timestamptz '2020-07-01 00:00:00+02'"
     assert evaluate(conversions.to_time(zoned, "TIMESTAMP WITH TIME ZONE", "Asia/Tokyo")) == datetime(2020, 6, 30, 22)
     assert evaluate(conversions.to_time(literal('"2020-01-01"') + "::json", "JSON", "UTC")) == datetime(2020, 1, 1)
+
+
+WHOLE_KINDS = ("INTEGER", "BIGINT", "UINTEGER", "HUGEINT", "DOUBLE", "DECIMAL(18,1)")
+
+
+@pytest.mark.parametrize("kind", WHOLE_KINDS)
+def test_a_number_means_what_its_text_means(evaluate: Evaluate, kind: str) -> None:
+    for number in (20240102, 19970101, 1577934245, 20241301, 2024, 0):
+        of_number = evaluate(conversions.to_time(f"cast({number} as {kind})", kind, "America/New_York"))
+        assert of_number == time_of(evaluate, str(number), "America/New_York"), number
+    assert evaluate(conversions.to_time(f"cast(20240102 as {kind})", kind, "UTC")) == datetime(2024, 1, 2)
+    assert evaluate(conversions.to_time("20240102030405", "BIGINT", "UTC")) == datetime(2024, 1, 2, 3, 4, 5)
+
+
+def test_dates_that_are_dates_may_be_old(evaluate: Evaluate) -> None:
+    assert time_of(evaluate, "1970-01-01") == datetime(1970, 1, 1)
+    assert evaluate(conversions.to_time("date '1971-02-03'", "DATE", "UTC")) == datetime(1971, 2, 3)
+    assert evaluate(conversions.to_time("to_timestamp(7)", "TIMESTAMP WITH TIME ZONE", "UTC")) == datetime(
+        1970, 1, 1, 0, 0, 7
+    )
 
 
 def test_epochs_beyond_reason_are_no_time(evaluate: Evaluate) -> None:

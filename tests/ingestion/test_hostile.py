@@ -43,7 +43,11 @@ CSV = {
     "delimiter at the line's end": (b"2020-01-01,v,u,1,\n" + GOOD, [1, 2], []),
     "quote never closed": (GOOD + b'2020-01-01,view,"u1,1.5\n' + GOOD * 2, [1, 3, 4], [2]),
     "quote never closed in the last field": (GOOD * 2 + b'2020-01-01,view,u1,"1.5', [1, 2], [3]),
-    "quote closed lines later": (GOOD + b'1,"v,u1,1\n' + GOOD + b'1,v"x,u1,1\n' + GOOD, [1, 3, 4, 5], [2]),
+    "quote closed lines later": (
+        GOOD + b'2020-01-01,"v,u1,1\n' + GOOD + b'2020-01-01,v"x,u1,1\n' + GOOD,
+        [1, 3, 4, 5],
+        [2],
+    ),
     "text after a closing quote": (GOOD + b'2020-01-01,"v"x,u1,1\n' + GOOD, [1, 3], [2]),
     "quotes within a field": (b'2020-01-01,5" screen,u1,1\n', [1], []),
     "quoted line end": (GOOD + b'2020-01-01,"a\nb",u1,1\n' + GOOD, [1, 2, 3], []),

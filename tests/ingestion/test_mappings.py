@@ -166,6 +166,10 @@ REJECTS = {
         "event_ts is '1969-12-31 23:59:59', not between 1970-01-01 and 2100-01-01",
     ),
     "from 2100": ("2100-01-01,v,u", "event_ts is '2100-01-01 00:00:00', not between 1970-01-01 and 2100-01-01"),
+    "a year": (
+        "2024,v,u",
+        "event_ts is '2024', not an epoch of 1980 or later; give a strptime or to_timestamp expression",
+    ),
     "no time": ("soon,v,u", "event_ts is 'soon', not a timestamp that can be read; give a strptime expression"),
 }
 
