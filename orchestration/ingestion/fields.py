@@ -13,6 +13,8 @@ TRUSTED = "{trusted}"
 """Where a query says which lines need no proof that they are JSON: see `Query.sql`."""
 BLANK = "\ufdd2"
 """The fault of a line that holds no record."""
+EMPTY = "\ufdd4"
+"""The fault of a document whose list of events is empty."""
 RETYPE = "\ufdd3"
 """The fault of a row that proves a column of whole numbers to hold others; the column's name follows."""
 
@@ -319,19 +321,24 @@ def _group_names(pattern: str) -> list[str]:
 
 
 def _unnested(key: str) -> list[Layer | str]:
-    """Each item of a list as a record of its own, the document's other keys beside its own."""
+    """Each item of a list as a record of its own, the document's other keys beside its own.
+
+    A document without the list is a record itself. One whose list is empty is a record, too, so that it counts.
+    """
     path = _pointer(key)
+    is_list = f"good is not null and json_type(good, {path}) = 'ARRAY'"
     without = literal(json.dumps({key: None}, ensure_ascii=False))
     items = f"cast(json_extract(good, {path}) as json[])"
     joined = f"lambda item: cast(json_merge_patch(json_merge_patch(good, {without}), item) as varchar)"
-    listed = (
-        f"case when good is not null and json_type(good, {path}) = 'ARRAY' "
-        f"then list_transform({items}, {joined}) else [good] end"
-    )
+    listed = f"case when {is_list} and fault is null then list_transform({items}, {joined}) else [good] end"
+    empty = f"case when {is_list} and json_array_length(good, {path}) = 0 then {literal(EMPTY)} else fault end"
+    is_item = "fault is not null or starts_with(ltrim(good), '{')"
+    whole = f"case when {is_item} then fault else 'not a JSON object' end"
     return [
+        f"select * replace ({empty} as fault) from {{from}}",
         {"items": listed},
         "select * exclude (items, good), unnest(items) as good from {from}",
-        "select * replace (row_number() over () as rn) from {from}",
+        f"select * replace (row_number() over () as rn, {whole} as fault) from {{from}}",
     ]
 
 

@@ -201,7 +201,7 @@ class Loader:
         if witness.total is None:
             raise UnreadableFileError(f"{path}: its end was not reached")
         filtered = witness.total - witness.blank - rows - witness.rejected
-        if filtered < 0 or (filtered > 0 and self.source.where is None):
+        if filtered < witness.empty or (filtered > witness.empty and self.source.where is None):
             raise RuntimeError(
                 f"{path}: of {witness.total} rows {rows} were loaded and {witness.rejected} rejected; "
                 "please report this, with the file"

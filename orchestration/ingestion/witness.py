@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from orchestration.ingestion import records
-from orchestration.ingestion.fields import BLANK, RETYPE
+from orchestration.ingestion.fields import BLANK, EMPTY, RETYPE
 
 REJECTS_SCHEMA = pa.schema(
     [
@@ -37,6 +37,7 @@ class Witness:
 
     Attributes:
         blank: Lines that held no record.
+        empty: Documents that held no event.
         rejected: Rejected rows.
         total: All records of the file, blank ones included; None until its end has been seen.
         retyped: Columns that turned out to hold more than the whole numbers of their sample.
@@ -45,6 +46,7 @@ class Witness:
 
     def __init__(self, path: Path, *, load_id: str, source: str, file: str) -> None:
         self.blank = 0
+        self.empty = 0
         self.rejected = 0
         self.total: int | None = None
         self.retyped: set[str] = set()
@@ -59,6 +61,8 @@ class Witness:
         """Take note of one row. It is not kept: the answer is always false."""
         if reason == BLANK:
             self.blank += 1
+        elif reason == EMPTY:
+            self.empty += 1
         elif reason == records.END:
             self.total = row - 1
         elif reason.startswith(RETYPE):
