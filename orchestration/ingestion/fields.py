@@ -82,8 +82,13 @@ class Fields:
             return self._type_of(_dotted(position, reference)) is None
         return not self.shape.is_json or reference not in self._path_kinds
 
-    def want(self, reference: Reference) -> None:
-        """Prepare to read a column. A JSON key that no sampled record has may still come."""
+    def want(self, reference: Reference, *, kept: bool) -> None:
+        """Prepare to read a column. A JSON key that no sampled record has may still come.
+
+        Args:
+            reference: What is read.
+            kept: Whether the column stays among the row's properties besides, and so must stay JSON.
+        """
         position = self.find(reference[0])
         if position is None and self.shape.is_json:
             self.columns.append(Column(name=reference[0], kind="empty"))
@@ -93,7 +98,8 @@ class Fields:
         if position is not None and self.shape.is_json:
             if len(reference) > 1:
                 self._nested.add(position)
-            self._scalars.add(position)
+            if not kept:
+                self._scalars.add(position)
 
     def is_nested(self, position: int) -> bool:
         """Whether a column is read as JSON because of what is in it, or of how it is used."""
@@ -118,7 +124,7 @@ class Fields:
             return f"f{position}", "VARCHAR"
         if position in self._nested:
             return f"f{position}", "JSON"
-        return (f"f{position} ->> '$'" if self.hashed else f"f{position}"), "VARCHAR"
+        return (f"f{position} ->> '$'" if self.holds_json(position) else f"f{position}"), "VARCHAR"
 
     def text(self, reference: Reference) -> str:
         """The alias of a reference's value as it stands."""
@@ -274,7 +280,7 @@ class Fields:
         return [i for i, column in enumerate(self.columns) if column.name and self._folded[column.name.casefold()] == i]
 
     def holds_json(self, position: int) -> bool:
-        """Whether a JSON column's field is JSON, rather than the text of a scalar that an expression uses."""
+        """Whether a JSON column's field is JSON, rather than the text of a scalar that an expression takes."""
         return self.hashed or position in self._nested or position not in self._scalars
 
     def raw_text(self) -> str:

@@ -150,20 +150,30 @@ class _Binding:
         for name in MAPPABLE_COLUMNS:
             if name not in self.expressions and name != "properties" and name in by_name:
                 self.expressions[name] = Expression(quoted(by_name[name]), connection)
-        self.fields = Fields(shape, connection, hashed="event_id" not in self.expressions, as_number=as_number)
+        self.fields = Fields(shape, connection, hashed=self._lacks_ids(shape), as_number=as_number)
         self.missing: dict[str, Reference] = {}
         self.complaints: list[str] = []
+        # What the row itself gives for columns that are made of more: a hash, or the rest of the row.
+        self.own: list[Layer] = [{}, {}, {}]
+
+    def _lacks_ids(self, shape: Shape) -> bool:
+        """Whether some sampled record has no id. Else a hash, if one is needed after all, costs its row far more."""
+        if "event_id" not in self.expressions:
+            return True
+        names = {reference[0] for reference in self.expressions["event_id"].references}
+        return bool(names) and any(not any(record.get(name) for name in names) for record in shape.sample)
 
     def query(self) -> Query:
         named = [*self.expressions.items(), *([("where", self.where)] if self.where else [])]
         lacks = self.fields.lacks
         blind = frozenset(key for key, e in named if e.references and all(map(lacks, e.references)))
+        taken = {reference[0] for reference in self._taken()}
         for key, expression in named:
             for reference in sorted(expression.references):
                 if lacks(reference):
                     self.missing.setdefault(key, reference)
                 # Whether a column is read as JSON must be settled before the first use.
-                self.fields.want(reference)
+                self.fields.want(reference, kept=reference[0] not in taken)
         self._require_columns()
         values = {key: self._value(key, expression) for key, expression in named}
         if "where" in values and values["where"][1] != "BOOLEAN":
@@ -172,9 +182,9 @@ class _Binding:
         evaluated = {f"x_{key}": sql for key, (sql, _) in values.items()}
         events = {name: self._event(name, values.get(name)) for name in MAPPABLE_COLUMNS}
         verdict = self._verdict({key for key, (sql, _) in values.items() if sql.startswith("try(")})
-        layers = [*self.fields.layers(self.source.unnest), evaluated, events, {"verdict": verdict}]
+        layers = [*self.fields.layers(self.source.unnest), evaluated, *self.own, events, {"verdict": verdict}]
         return Query(
-            steps=tuple(map(_step, layers)),
+            steps=tuple(_step(layer) for layer in layers if layer),
             raw_text=self.fields.raw_text(),
             missing=self.missing,
             blind=blind,
@@ -236,12 +246,15 @@ class _Binding:
         """SQL for one canonical column; what it cannot convert it adds to the complaints."""
         if value is None:
             if name == "properties":
-                return self._properties()
-            return self._content_hash() if name == "event_id" else f"cast(null as {EVENT_COLUMNS[name]})"
+                return self._rest()
+            return f"md5({self._content()})" if name == "event_id" else f"cast(null as {EVENT_COLUMNS[name]})"
         evaluated, kind = value
         sql = f"x_{name}.v" if evaluated.startswith("try(") else f"x_{name}"
         text = conversions.to_text(sql, kind)
         try:
+            if name == "event_id":
+                self.own[0]["own_id"] = text
+                return f"case when own_id is null then md5({self._content()}) else own_id end"
             if name in TEXT_COLUMNS:
                 if name not in IDENTITY_COLUMNS:
                     return text
@@ -256,8 +269,10 @@ class _Binding:
                 converted = conversions.to_amount(sql, kind)
                 expected = "a number of at most 14 digits before and 4 after the point"
             else:
-                converted = conversions.to_json(sql, kind)
-                expected = "JSON"
+                self.own[0]["own_json"] = conversions.to_json(sql, kind)
+                said = complaint(name, text, "JSON")
+                self.complaints.append(f"when own_json is null and {text} is not null then {said}")
+                return self._rest_under_own()
         except ConversionError as error:
             self._refuse(name, str(error))
         said = complaint(name, text, expected)
@@ -289,38 +304,74 @@ class _Binding:
 
     # ------------------------------------------------------- the rest of a row
 
-    def _consumed(self) -> set[int]:
-        """The columns that some canonical column takes whole; what is only computed with is kept beside."""
-        consumed = set()
-        for expression in self.expressions.values():
-            for reference in expression.references:
-                position = self.fields.find(reference[0])
-                whole = expression.bare == reference and len(reference) == 1
-                if position is not None and whole:
-                    consumed.add(position)
-        return consumed
+    def _taken(self) -> set[Reference]:
+        """What is not kept beside, as columns are that are only computed with, or read in part.
 
-    def _properties(self) -> str:
-        """A JSON object of the columns not consumed, by name, without the null ones."""
+        A canonical column takes a column that it is; properties take each that they read the whole of. A preset
+        says itself what is worth keeping of all that it reads.
+        """
+        taken: set[Reference] = set()
+        of_preset = self.source.optional_columns if "properties" in self.source.optional_columns else frozenset()
+        for key, expression in self.expressions.items():
+            if expression.bare and len(expression.bare) == 1:
+                taken.add(expression.bare)
+            if key == "properties":
+                taken |= expression.whole
+            if key in of_preset:
+                taken |= expression.references
+        return taken
+
+    def _consumed(self) -> set[int]:
+        positions = {self.fields.find(reference[0]) for reference in self._taken()}
+        return {position for position in positions if position is not None}
+
+    def _rest(self, own: str = "", own_keys: str = "") -> str:
+        """A JSON object of the columns not consumed, by name, without the null ones.
+
+        Args:
+            own: SQL for what stands in the object besides, as text without its braces.
+            own_keys: SQL for the keys that are in it: columns of these names are left out.
+        """
         consumed = self._consumed()
-        rest = [i for i in self._by_name() if i not in consumed]
-        pairs = ", ".join(f"{_key(self.fields.columns[i].name)} || {self._json_value(i)}" for i in rest)
-        known = f"'{{' || concat_ws(',', {pairs}) || '}}'" if pairs else "'{}'"
+        pairs = [self._pair(i, own_keys) for i in self._by_name() if i not in consumed]
+        known = f"'{{' || concat_ws(',', {', '.join([*pairs, own or 'null'])}) || '}}'"
         if not self.fields.shape.is_json:
             return known
         names = [literal(self.fields.columns[i].name) for i in sorted(consumed)]
-        other = f"k not in ({', '.join(names)})" if names else "true"
-        every = f"'{{' || array_to_string({_pairs(other)}, ',') || '}}'"
+        conditions = [f"k not in ({', '.join(names)})"] if names else []
+        if own_keys:
+            conditions.append(f"not contains({own_keys}, k)")
+        listed = f"array_to_string({_pairs(' and '.join(conditions) or 'true')}, ',')"
+        every = f"'{{' || concat_ws(',', nullif({listed}, ''), {own}) || '}}'" if own else f"'{{' || {listed} || '}}'"
         return f"case when {self._only_known_keys()} then {known} else {every} end"
 
-    def _content_hash(self) -> str:
-        """A hash of all a row holds, wherever it stands, in whatever order, with or without null columns."""
-        pairs = ", ".join(f"{_key(self.fields.columns[i].name)} || {self._json_value(i)}" for i in self._by_name())
+    def _rest_under_own(self) -> str:
+        """The rest of the row, and laid over it, key by key, what the expression for properties gives.
+
+        What is no object is the value of a key `properties`. Joining texts, unlike a merge patch, keeps nulls.
+        """
+        blank = "' ' || chr(9) || chr(10) || chr(13)"
+        self.own[1]["own_object"] = (
+            f"case when own_json is null or trim(own_json, {blank}) = 'null' then '{{}}' "
+            f"when starts_with(ltrim(own_json, {blank}), '{{') then trim(own_json, {blank}) "
+            f"else '{{\"properties\":' || own_json || '}}' end"
+        )
+        self.own[2]["own_keys"] = "json_keys(own_object)"
+        return self._rest(f"nullif(trim(substr(own_object, 2, length(own_object) - 2), {blank}), '')", "own_keys")
+
+    def _content(self) -> str:
+        """A text of all a row holds, wherever it stands, in whatever order, with or without null columns."""
+        pairs = ", ".join(map(self._pair, self._by_name()))
         known = f"concat_ws(chr(31), {pairs})" if pairs else "''"
         if not self.fields.shape.is_json:
-            return f"md5({known})"
+            return known
         every = f"array_to_string({_pairs('true')}, chr(31))"
-        return f"md5(case when {self._only_known_keys()} then {known} else {every} end)"
+        return f"case when {self._only_known_keys()} then {known} else {every} end" if self.fields.hashed else every
+
+    def _pair(self, position: int, own_keys: str = "") -> str:
+        name = self.fields.columns[position].name
+        pair = f"{_key(name)} || {self._json_value(position)}"
+        return f"case when not contains({own_keys}, {literal(name)}) then {pair} end" if own_keys else pair
 
     def _by_name(self) -> list[int]:
         positions = range(len(self.fields.columns))

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from orchestration.ingestion import shapes
 from orchestration.ingestion.expressions import Expression
 from orchestration.ingestion.mappings import Mapping, MappingError
+from orchestration.ingestion.sources import Source, with_preset
 from tests.ingestion.conftest import COLUMNS, Bench, House, source
 
 CSV = (
@@ -68,6 +69,18 @@ RECORD = {
 JSON_EXPRESSIONS: dict[str, tuple[str, str, Any]] = {
     "a path": ("item_id", "actor.login", "ada"),
     "an arrow": ("item_id", "actor->>'login'", "ada"),
+    "an arrow to JSON": ("item_id", "actor -> 'deep'", '{"er":[1,{"x":"y"}]}'),
+    "arrows in a row": ("item_id", "actor -> 'deep' -> 'er' -> 1 ->> 'x'", "y"),
+    "an arrow after a path": ("item_id", "actor.deep -> 'er' ->> 0", "1"),
+    "an arrow in a function": ("item_id", "upper(actor -> 'login' ->> '$')", "ADA"),
+    "an arrow compared with text": ("item_id", "case when actor ->> 'login' = 'ada' then 'yes' end", "yes"),
+    "an arrow where a list is wanted": (
+        "item_id",
+        "list_filter(cast(actor -> 'deep' -> 'er' as json[]), lambda e: (e -> 'x') is not null)[1] ->> 'x'",
+        "y",
+    ),
+    "arrows as lambdas": ("item_id", "list_transform([actor], a -> (a ->> 'login'))[1]", "ada"),
+    "a method": ("item_id", "actor.login.upper()", "ADA"),
     "a function": ("item_id", "json_extract_string(payload, '$.ref')", "main"),
     "a path in a function": ("item_id", "upper(actor.login)", "ADA"),
     "a path compared with text": ("item_id", "case when actor.login = 'ada' then 'yes' end", "yes"),
@@ -190,8 +203,88 @@ def test_the_rest_of_a_row_is_its_properties(bench: Bench) -> None:
     record = {"ts": "2020-01-01", "ev": "v", "u": "u", "b": 1, "a": {"x": [None, 1.5]}, "none": None, "s": "é"}
     (event,) = bench.load("a.jsonl", json.dumps(record)).events
     assert event["properties"] == '{"a":{"x":[null,1.5]},"b":1,"s":"é"}'
-    (event,) = bench.load("a.jsonl", json.dumps(record), columns={**COLUMNS, "properties": "a"}).events
-    assert json.loads(event["properties"]) == record["a"]
+
+
+def properties(bench: Bench, record: dict[str, Any], expression: str, **options: Any) -> Any:
+    columns = {**COLUMNS, "event_id": "'1'", "properties": expression}
+    outcome = bench.load("a.jsonl", json.dumps(record), **{"columns": columns, **options})
+    return json.loads(outcome.events[0]["properties"]) if outcome.events else outcome.reasons[0]
+
+
+ROW = {"ts": "2020-01-01", "ev": "v", "u": "u"}
+OWN: dict[str, Any] = {
+    "o": {"x": {"y": None}, "n": 1, "b": None},
+    "l": [1, None],
+    "n": 2,
+    "t": ' {"n": 3}\n',
+    "z": None,
+}
+PROPERTIES: dict[str, tuple[str, Any]] = {
+    "an object": ("o", {**OWN["o"], "l": OWN["l"], "t": OWN["t"]}),
+    "a part of one": ("o.x", {"y": None, "o": OWN["o"], "l": OWN["l"], "n": 2, "t": OWN["t"]}),
+    "a part by an arrow": ("o -> 'x'", {"y": None, "o": OWN["o"], "l": OWN["l"], "n": 2, "t": OWN["t"]}),
+    "one made of columns": ("json_object('m', n)", {"m": "2", "o": OWN["o"], "l": OWN["l"], "t": OWN["t"]}),
+    "an object's text": ("t", {"n": 3, "o": OWN["o"], "l": OWN["l"]}),
+    "an empty object": ("json_object()", {name: value for name, value in OWN.items() if name != "z"}),
+    "a list": ("l", {"properties": OWN["l"], "o": OWN["o"], "n": 2, "t": OWN["t"]}),
+    "a number": ("n", {"properties": 2, "o": OWN["o"], "l": OWN["l"], "t": OWN["t"]}),
+    "null": ("z", {name: value for name, value in OWN.items() if name != "z"}),
+    "JSON's null": ("cast('null' as json)", {name: value for name, value in OWN.items() if name != "z"}),
+    "no JSON": ("t || 'x'", "properties is ' {\"n\": 3}\nx', not JSON"),
+}
+
+
+@pytest.mark.parametrize("case", PROPERTIES)
+def test_properties_of_ones_own_are_laid_over_the_rest_of_the_row(bench: Bench, case: str) -> None:
+    expression, expected = PROPERTIES[case]
+    assert properties(bench, {**ROW, **OWN}, expression) == expected
+
+
+def test_what_is_only_computed_with_stays_beside_properties_of_ones_own(bench: Bench) -> None:
+    columns = {**COLUMNS, "event_id": "'1'", "revenue": "price * quantity", "page": "url", "properties": "o"}
+    record = {**ROW, "price": 2.5, "quantity": 2, "url": "/", "o": {"price": 9}, "more": [1]}
+    assert properties(bench, record, "o", columns=columns) == {"price": 9, "more": [1]}
+    assert properties(bench, record | {"o": {}}, "o", columns=columns) == {"price": 2.5, "more": [1]}
+    body = 'ts,ev,u,price,n,o,more\n2020-01-01,v,u,2.5,2,"{""a"": 1}",x\n2020-01-01,v,u,2.5,2,,\n'
+    columns = {**COLUMNS, "revenue": "price * n", "properties": "o"}
+    got = [json.loads(event["properties"]) for event in bench.load("a.csv", body, columns=columns).events]
+    assert got == [{"a": 1, "price": "2.5", "n": "2", "more": "x"}, {"price": "2.5", "n": "2"}]
+
+
+def test_what_a_preset_does_not_know_is_kept_beside_its_properties(house: House) -> None:
+    call = {"type": "track", "event": "Bought", "userId": "u", "timestamp": "2020-01-01T00:00:00Z", "messageId": "m"}
+    house.write("a.jsonl", json.dumps({**call, "properties": {"a": 1}, "new": {"b": 2}}))
+    declared = Source(**with_preset({"name": "web", "path": "landing/*", "preset": "segment"}))
+    assert not house.load(declared).failures
+    (event,) = house.events()
+    assert json.loads(event["properties"]) == {"a": 1, "type": "track", "new": {"b": 2}}
+
+
+NAMES = st.sampled_from(["a", "b", "B", "c d", 'e"', "é", "", "~/", "properties", "o"])
+JSON_VALUES = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(-(10**20), 10**20), st.text(max_size=5)),
+    lambda inner: st.one_of(st.lists(inner, max_size=2), st.dictionaries(NAMES, inner, max_size=2)),
+    max_leaves=5,
+)
+
+
+@pytest.mark.parametrize(("late", "examples"), [(False, 100), (True, 20)])
+def test_neither_a_rows_rest_nor_its_own_properties_are_lost(bench: Bench, late: bool, examples: int) -> None:
+    """Whether the sample shows the row, or it comes after."""
+
+    @settings(max_examples=examples, deadline=None)
+    @given(row=st.dictionaries(NAMES, JSON_VALUES, max_size=5), own=st.dictionaries(NAMES, JSON_VALUES, max_size=4))
+    def law(row: dict[str, Any], own: dict[str, Any]) -> None:
+        record = {**ROW, **row, "own": own}
+        rest = {name: value for name, value in row.items() if value is not None}
+        columns = {**COLUMNS, "properties": "own"}
+        body = "\n".join(json.dumps(row) for row in ([ROW] * shapes.SAMPLE_RECORDS + [record] if late else [record]))
+        event = bench.load("a.jsonl", body, columns=columns).events[-1]
+        # As texts: to Python, true and 1 are equal.
+        got = json.loads(event["properties"])
+        assert json.dumps(got, sort_keys=True) == json.dumps({**rest, **own}, sort_keys=True)
+
+    law()
 
 
 def test_columns_of_the_canonical_name_need_no_declaration(bench: Bench) -> None:
@@ -212,8 +305,45 @@ def test_an_unnested_list_gives_a_row_for_each_item(bench: Bench) -> None:
     outcome = bench.load("a.jsonl", body, unnest="items")
     got = [(e["dump_row"], e["user_id"], e["event_name"], json.loads(e["properties"])) for e in outcome.events]
     assert got == [(1, "u1", "a", {"tz": "x"}), (2, "u1", "b", {"tz": "y"}), (3, "u2", "c", {})]
-    assert [reject["row_number"] for reject in outcome.rejects] == [4, 5, 6]
+    assert outcome.loaded.filtered == 1
+    assert [reject["row_number"] for reject in outcome.rejects] == [5, 6, 7]
     assert '"never"' in outcome.rejects[0]["raw_text"]
+    assert outcome.reasons[1:] == ["not a JSON object", "not valid JSON"]
+    (event,) = bench.load(
+        "a.jsonl", '  {"u": "u", "ts": "2020-01-01", "ev": "blanks before it"}', unnest="items"
+    ).events
+    assert event["user_id"] == "u"
+
+
+EVENTS: st.SearchStrategy[Any] = st.one_of(
+    st.just({"ts": "2020-01-01", "ev": "v"}),
+    st.just({"ts": "never", "ev": "v"}),
+    st.sampled_from([5, None, [], "x", {}]),
+)
+MISSING = object()
+LISTS = st.one_of(st.lists(EVENTS, max_size=4), st.sampled_from([None, {}, "x", MISSING]))
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(lists=st.lists(LISTS, max_size=5), where=st.sampled_from([None, "u = 'u0'"]))
+def test_every_document_and_every_item_of_its_list_is_accounted_for(
+    bench: Bench, lists: list[Any], where: str | None
+) -> None:
+    """A document with an empty list is filtered; one without a list is a row itself, here one without a time."""
+    documents = [{"u": f"u{n}", "items": items} for n, items in enumerate(lists)]
+    documents = [{k: v for k, v in document.items() if v is not MISSING} for document in documents]
+    outcome = bench.load("a.jsonl", "\n".join(map(json.dumps, documents)), unnest="items", where=where)
+    good = filtered = bad = 0
+    for number, items in enumerate(lists):
+        left_out = where is not None and number > 0
+        for item in items if isinstance(items, list) else [{}]:
+            is_object = isinstance(item, dict)
+            filtered += is_object and left_out
+            good += is_object and not left_out and item.get("ts") == "2020-01-01"
+            bad += not is_object or (not left_out and item.get("ts") != "2020-01-01")
+        filtered += items == []
+    assert (outcome.loaded.rows, outcome.loaded.filtered, outcome.loaded.rejected) == (good, filtered, bad)
+    assert len(outcome.rejects) == bad
 
 
 # ------------------------------------------------------------------------------------------ content hashes
@@ -246,6 +376,39 @@ def test_a_hash_depends_on_a_rows_content_alone(
     ours, others = (json.dumps(json.loads(o.events[0]["properties"]), sort_keys=True) for o in (alone, beside))
     same = ours == others
     assert (beside.events[0]["event_id"] == alone.events[0]["event_id"]) == same
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(contents=st.lists(CONTENTS, min_size=1, max_size=4), sampled=st.booleans())
+def test_a_row_without_the_id_that_is_declared_is_named_by_its_content(
+    bench: Bench, contents: list[dict[str, Any]], sampled: bool
+) -> None:
+    """As it is where none is declared: whether the sample shows such rows or not, and beside rows that have one."""
+    rows = [{**ROW, **content} for content in contents]
+    plain = [event["event_id"] for event in bench.load("a.jsonl", "\n".join(map(json.dumps, rows))).events]
+    filler = [{**ROW, "id": f"i{n}"} for n in range(1 if sampled else shapes.SAMPLE_RECORDS)]
+    nameless = [{**row, "id": None} if n % 2 else row for n, row in enumerate(rows)]
+    for expression in ("id", "nullif(id, 'none')"):
+        body = "\n".join(map(json.dumps, [*filler, *nameless]))
+        events = bench.load("b.jsonl", body, columns={**COLUMNS, "event_id": expression}).events
+        assert [event["event_id"] for event in events] == [*(row["id"] for row in filler), *plain]
+
+
+def test_a_row_without_its_id_is_named_by_its_content_in_other_formats(bench: Bench) -> None:
+    body = "ts,ev,u,id,x\n2020-01-01,v,u,1,a\n2020-01-01,v,u,,a\n2020-01-01,v,u,,b\n2020-01-01,v,u,,a\n"
+    columns = {**COLUMNS, "event_id": "id"}
+    first, *others = (event["event_id"] for event in bench.load("a.csv", body, columns=columns).events)
+    assert first == "1"
+    assert others == [event["event_id"] for event in bench.load("a.csv", body).events[1:]]
+    assert others[0] == others[2] != others[1]
+    table = pa.table({"ts": ["2020-01-01"] * 2, "ev": ["v"] * 2, "u": ["u"] * 2, "id": [7, None], "x": [1.5, 2.5]})
+    path = bench.root / "ids.parquet"
+    pq.write_table(table, path)
+    events = bench.load("a.parquet", path.read_bytes(), columns=columns).events
+    assert [event["event_id"] for event in events] == [
+        "7",
+        bench.load("a.parquet", path.read_bytes()).events[1]["event_id"],
+    ]
 
 
 def test_keys_beyond_the_sample_are_hashed_and_kept_alike(bench: Bench) -> None:
