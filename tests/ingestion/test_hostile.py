@@ -95,6 +95,59 @@ def test_json_lines(bench: Bench, case: str) -> None:
     assert kept(bench, content, "a.jsonl") == (events, rejects)
 
 
+def test_keys_that_differ_by_case_keep_their_own_values(bench: Bench) -> None:
+    record = json.loads(JSON) | {"U": "b", "EV": 1, "k": "x", "K": {"k": 2}}
+    (event,) = bench.load("a.jsonl", json.dumps(record)).events
+    assert (event["user_id"], event["event_name"]) == ("u1", "view")
+    assert json.loads(event["properties"]) == {"U": "b", "EV": 1, "k": "x", "K": {"k": 2}}
+
+
+def test_headers_that_repeat_lose_no_field(bench: Bench) -> None:
+    (event,) = bench.load("a.csv", b"ts,ev,u,x,x,X,\n2020-01-01,view,u1,1,2,3,4\n").events
+    found = json.loads(event["properties"])
+    assert sorted(found.values()) == ["1", "2", "3", "4"]
+    assert found["x"] == "1"
+    (event,) = bench.load("a.csv", b"ts,ev,u,u\n2020-01-01,view,u1,u2\n").events
+    assert event["user_id"] == "u1"
+    assert "u2" in json.loads(event["properties"]).values()
+
+
+OUT_OF_RANGE = ["0001-01-01", "0001-01-01T00:00:00Z", "9999-12-31", "9999-12-31 23:59:59.999999", "-4712-01-01"]
+OUT_OF_RANGE += ["294247-01-10 04:00:54", "infinity", "-infinity", "1e30", "99999999999999999999", "-62135596800"]
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.jsonl"])
+def test_times_at_the_ends_of_calendars_are_rejected_with_their_text(bench: Bench, name: str) -> None:
+    if name == "a.csv":
+        content = HEADER + GOOD + b"".join(f"{ts},view,u1,1\n".encode() for ts in OUT_OF_RANGE)
+    else:
+        content = b"\n".join([JSON, *(JSON.replace(b"2020-01-01T00:00:00Z", ts.encode()) for ts in OUT_OF_RANGE)])
+    outcome = bench.load(name, content)
+    assert [event["dump_row"] for event in outcome.events] == [1]
+    assert [reject["row_number"] for reject in outcome.rejects] == list(range(2, len(OUT_OF_RANGE) + 2))
+    for reject, ts in zip(outcome.rejects, OUT_OF_RANGE, strict=True):
+        assert reject["reason"].startswith("event_ts is '")
+        assert ts in reject["raw_text"]
+
+
+NO_MONEY = ["NaN", "nan", "Infinity", "-Infinity", "inf", "1,5", "1.234,56", "1e400", "R$ 5", "99999999999999999"]
+
+
+@pytest.mark.parametrize("revenue", ["revenue", "revenue * 1", "cast(revenue as double)"])
+def test_money_that_is_no_number_is_rejected_and_never_summed(bench: Bench, revenue: str) -> None:
+    rows = [f'2020-01-01,view,u1,"{money}"\n' for money in NO_MONEY]
+    columns = {"event_ts": "ts", "event_name": "ev", "user_id": "u", "revenue": revenue}
+    events, rejects = kept(bench, HEADER + GOOD + "".join(rows).encode(), columns=columns)
+    assert (events, rejects) == ([1], list(range(2, len(NO_MONEY) + 2)))
+
+
+def test_money_that_json_cannot_hold_is_rejected(bench: Bench) -> None:
+    lines = [JSON[:-1] + b',"revenue":' + money + b"}" for money in (b"1.5", b"NaN", b"-Infinity", b'"NaN"', b"1e999")]
+    outcome = bench.load("a.jsonl", b"\n".join(lines))
+    assert [event["dump_row"] for event in outcome.events] == [1]
+    assert [reject["row_number"] for reject in outcome.rejects] == [2, 3, 4, 5]
+
+
 ARRAYS = {
     "an array, indented": (b"[\n  " + JSON + b",\n  " + JSON.replace(b",", b",\n") + b"\n]\n", [1, 2], []),
     "an array on one line": (b"[" + b",".join([JSON] * 3) + b"]", [1, 2, 3], []),
