@@ -1,12 +1,16 @@
 """`avila.yml`, read whole into frozen models: the one file that says what to analyse."""
 
 import difflib
+import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import duckdb
 import yaml
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -18,6 +22,7 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 
 from orchestration.ingestion.sources import (
+    EVENT_COLUMNS,
     CsvOptions,
     Source,
     known_timezone,
@@ -49,12 +54,47 @@ class Sessions(_Declared):
     timeout_minutes: float = Field(default=30, gt=0, le=24 * 60)
 
 
+@cache
+def _binder() -> duckdb.DuckDBPyConnection:
+    """A connection that knows an event's columns, and no event."""
+    connection = duckdb.connect(config={"autoinstall_known_extensions": False, "autoload_known_extensions": False})
+    columns = {"user_key": "varchar", **EVENT_COLUMNS}
+    connection.execute(f"create table events ({', '.join(f'{name} {kind}' for name, kind in columns.items())})")
+    return connection
+
+
+def _condition(value: str | None) -> str | None:
+    """Check a condition on an event.
+
+    Raises:
+        ValueError: It is none; the message offers the nearest column.
+    """
+    if value is None:
+        return None
+    try:
+        described = _binder().execute(f"describe select ({value}) as condition from events").fetchall()
+    except duckdb.Error as error:
+        said = str(error).splitlines()[0]
+        if unknown := re.search(r'column "([^"]+)" not found', said):
+            known = [*EVENT_COLUMNS]
+            near = difflib.get_close_matches(unknown[1].casefold(), known, n=1, cutoff=0.5)
+            hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(known)};"
+            raise ValueError(
+                f"an event has no column {unknown[1]}; {hint} What else a dump holds is in the JSON of properties: "
+                f"properties->>'{unknown[1]}'"
+            ) from None
+        raise ValueError(f"`{value}` is no condition on an event: {said}") from None
+    if described[0][1] != "BOOLEAN":
+        raise ValueError(f"`{value}` is no condition: it is a {described[0][1].lower()}, not true or false")
+    return value
+
+
 class Step(_Declared):
     """One step of a funnel: an event by name, a condition, or both."""
 
     name: str = Field(default="", min_length=0)
     event: str | None = None
-    where: str | None = None
+    where: Annotated[str | None, AfterValidator(_condition)] = None
 
     @model_validator(mode="before")
     @classmethod
@@ -88,11 +128,19 @@ class Funnel(_Declared):
         return self
 
 
+def _list_of_one(value: object) -> object:
+    return (value,) if isinstance(value, str) else value
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(_list_of_one)]
+Grains = Annotated[tuple[Literal["day", "week", "month"], ...], BeforeValidator(_list_of_one)]
+
+
 class Cohorts(_Declared):
     """What puts a user into a cohort, and in which calendar periods."""
 
     anchor: str = Field(default="first_seen", min_length=1)
-    grains: tuple[Literal["day", "week", "month"], ...] = Field(default=("day", "week", "month"), min_length=1)
+    grains: Grains = Field(default=("day", "week", "month"), min_length=1)
 
 
 class Churn(_Declared):
@@ -122,13 +170,6 @@ class Rejects(_Declared):
     max_share: float = Field(default=0.05, ge=0, le=1)
 
 
-def _list_of_one(value: object) -> object:
-    return (value,) if isinstance(value, str) else value
-
-
-Names = Annotated[tuple[str, ...], BeforeValidator(_list_of_one)]
-
-
 class Declarations(_Declared):
     """Everything an analyst declares. Only `sources` is required."""
 
@@ -144,9 +185,9 @@ class Declarations(_Declared):
     identity: Identity = Identity()
     rejects: Rejects = Rejects()
 
-    @field_validator("reporting_timezone")
+    @field_validator("reporting_timezone", mode="before")
     @classmethod
-    def _known_timezone(cls, value: str) -> str:
+    def _known_timezone(cls, value: object) -> str:
         return known_timezone(value)
 
     @classmethod
@@ -159,20 +200,25 @@ class Declarations(_Declared):
         """
         try:
             text = path.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            raise DeclarationError(
+                f"{path}: there is no such file; create it, as README.md shows under 'Your own dumps' (AVILA_DATA_DIR "
+                f"names the directory it is looked for in)"
+            ) from None
         except (OSError, UnicodeDecodeError) as error:
             raise DeclarationError(f"{path}: cannot be read ({error}); it must be a YAML file in UTF-8") from None
         try:
             root = yaml.compose(text, Loader=yaml.SafeLoader)
             document = yaml.safe_load(text) if root else None
         except yaml.YAMLError as error:
-            raise DeclarationError(f"{path}: {_yaml_mistake(error)}") from None
+            raise DeclarationError(f"{path}: {_yaml_mistake(error, text)}") from None
         mistakes = list(_duplicate_keys(root)) if root else []
         if root is None or not isinstance(document, dict):
             raise DeclarationError(f"{path}: expected a mapping with at least the key `sources`")
         try:
             declarations = cls.model_validate(_prepared(document))
         except ValidationError as error:
-            mistakes += [_mistake(root, detail) for detail in error.errors()]
+            mistakes += [_mistake(root, detail) for detail in _causes(error.errors())]
         if mistakes:
             said = "\n".join(f"  line {line}: {what}" for line, what in sorted(set(mistakes)))
             raise DeclarationError(f"{path}:\n{said}")
@@ -215,16 +261,22 @@ def _prepared(document: dict[str, Any]) -> dict[str, Any]:
         if isinstance(declared, dict):
             unknown = isinstance(declared.get("preset"), str) and declared["preset"] not in preset_names()
             laid = declared if unknown else with_preset(declared)
-            prepared[name] = {"name": str(name), "placeholder_ids": placeholders, **laid}
+            prepared[str(name)] = {"name": str(name), "placeholder_ids": placeholders, **laid}
         else:
-            prepared[name] = declared
+            prepared[str(name)] = declared
     return {**document, "sources": prepared}
 
 
-def _yaml_mistake(error: yaml.YAMLError) -> str:
+def _yaml_mistake(error: yaml.YAMLError, text: str) -> str:
     mark = getattr(error, "problem_mark", None)
     problem = getattr(error, "problem", None) or "not valid YAML"
-    return f"line {mark.line + 1}: {problem}" if mark else str(problem)
+    if not mark:
+        return str(problem)
+    lines = text.splitlines()
+    # A file that ends too early is wrong past its last line.
+    line = min(mark.line, len(lines) - 1)
+    hint = "is a value with : # { [ & * ! | > % @ ' or a double quote in it? Then put it in double quotes"
+    return f"line {mark.line + 1}: {problem}\n    {lines[line].strip()}\n  {hint}"
 
 
 def _duplicate_keys(node: yaml.Node) -> Iterator[tuple[int, str]]:
@@ -242,9 +294,34 @@ def _duplicate_keys(node: yaml.Node) -> Iterator[tuple[int, str]]:
             yield from _duplicate_keys(item)
 
 
+def _causes(details: list[ErrorDetails]) -> list[ErrorDetails]:
+    """Errors without those that follow from another: a list is short when what was in it is wrong."""
+    places = [detail["loc"] for detail in details]
+    return [
+        detail
+        for detail in details
+        if detail["type"] != "too_short"
+        or not any(len(place) > len(detail["loc"]) and place[: len(detail["loc"])] == detail["loc"] for place in places)
+    ]
+
+
+# What an analyst may not know from YAML, in the words that it uses.
+_PLAINLY = (
+    (r"Value error, ", ""),
+    (r"Input should be (a valid )?", "expected "),
+    (r"expected (tuple|list)", "expected a list"),
+    (r"expected dictionary.*", "expected a mapping of keys to values"),
+    (r"expected integer.*", "expected a whole number"),
+    (r"expected (string|number|boolean)(,.*)?", r"expected a \1"),
+    (r"(Tuple|Dictionary) should have at least 1 item after validation, not 0", "expected at least 1 item"),
+)
+
+
 def _mistake(root: yaml.Node, detail: ErrorDetails) -> tuple[int, str]:
     """Say where in the file a validation error lies, which key it is, and what was expected."""
     path = [part for part in detail["loc"] if part != "[key]"]
+    if len(path) == 3 and path[0] == "sources" and path[2] == "name":
+        path.pop()
     node, line = root, root.start_mark.line + 1
     for part in path:
         step = _child(node, part)
@@ -259,9 +336,14 @@ def _mistake(root: yaml.Node, detail: ErrorDetails) -> tuple[int, str]:
         return line, f"unknown key `{key}`; {hint}known here: {', '.join(known)}"
     if detail["type"] == "missing":
         return line, f"`{key}` is missing"
-    expected = detail["msg"].removeprefix("Value error, ")
+    expected = detail["msg"]
+    for said, plainly in _PLAINLY:
+        expected = re.sub(said, plainly, expected)
     given = detail["input"]
     shown = f" (it is {given!r})" if isinstance(given, str | int | float | bool) else ""
+    if detail["type"] == "literal_error" and isinstance(given, str):
+        near = difflib.get_close_matches(given, re.findall(r"'([^']*)'", expected), n=1, cutoff=0.5)
+        shown += f"; did you mean {near[0]}?" if near else ""
     return line, f"`{key}`: {expected}{'' if detail['type'] == 'value_error' else shown}"
 
 

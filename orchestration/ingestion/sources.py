@@ -129,7 +129,7 @@ class Source(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: str = Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$")
+    name: str
     path: tuple[str, ...] = Field(min_length=1)
     preset: str | None = None
     format: Format | None = None
@@ -148,6 +148,16 @@ class Source(BaseModel):
     removed_files: Literal["keep", "withdraw"] = "keep"
     max_rejected_share: float | None = Field(default=None, ge=0, le=1)
     placeholder_ids: tuple[str, ...] = ()
+
+    @field_validator("name")
+    @classmethod
+    def _plain_name(cls, value: str) -> str:
+        if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", value):
+            raise ValueError(
+                "a source's name is a folder's, too: it is made of letters without accents, digits, _, - and ., "
+                "and begins with a letter, a digit or _"
+            )
+        return value
 
     @field_validator("path", mode="before")
     @classmethod
@@ -185,9 +195,9 @@ class Source(BaseModel):
         except LookupError:
             raise ValueError(f"{value!r} is not a text encoding such as utf-8, latin-1 or utf-16") from None
 
-    @field_validator("timezone")
+    @field_validator("timezone", mode="before")
     @classmethod
-    def _known_timezone(cls, value: str) -> str:
+    def _known_timezone(cls, value: object) -> str:
         return known_timezone(value)
 
     def format_of(self, file: str) -> Format:
@@ -216,15 +226,26 @@ class Source(BaseModel):
         return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-def known_timezone(value: str) -> str:
+def known_timezone(value: object) -> str:
     """Check an IANA time zone name.
 
     Raises:
         ValueError: No such zone; the message offers the nearest ones.
     """
     zones = available_timezones()
-    if value in zones:
+    if isinstance(value, str) and value in zones:
         return value
+    if isinstance(value, int) and not isinstance(value, bool):
+        # YAML reads -3 as a number, and -3:30 as minutes.
+        minutes_east = value * 60 if abs(value) <= 14 else value
+        value = f"{'-' if minutes_east < 0 else '+'}{abs(minutes_east) // 60:02d}:{abs(minutes_east) % 60:02d}"
+    if not isinstance(value, str):
+        raise ValueError("expected an IANA time zone such as Europe/London")
+    if offset := re.fullmatch(r"(?:UTC|GMT)? ?([+-])(\d{1,2})(?::?(\d\d))?", value):
+        sign, hours, minutes = offset.groups()
+        fixed = f"Etc/GMT{'-' if sign == '+' else '+'}{int(hours)}"
+        whole = f", or {fixed} (its sign is the other way round)" if minutes in (None, "00") and fixed in zones else ""
+        raise ValueError(f"{value!r} is an offset, not a zone; write a city's zone such as America/Sao_Paulo{whole}")
     near = difflib.get_close_matches(value, zones, n=3, cutoff=0.5)
     hint = f"; did you mean {' or '.join(near)}?" if near else ""
     raise ValueError(f"{value!r} is not an IANA time zone such as Europe/London{hint}")

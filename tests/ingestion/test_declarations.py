@@ -138,7 +138,7 @@ MISTAKES: dict[str, tuple[str, int, str]] = {
     "no sources": ("key_events: [a]\n", 1, "`sources` is missing"),
     "empty sources": ("sources: {}\n", 1, "at least 1 item"),
     "a source that is none": (MINIMAL + "  b: 3\n", 4, "`sources.b`"),
-    "a wrong type": (MINIMAL + "churn: {horizon_days: soon}\n", 4, "valid integer"),
+    "a wrong type": (MINIMAL + "churn: {horizon_days: soon}\n", 4, "expected a whole number (it is 'soon')"),
     "a number out of bounds": (MINIMAL + "sessions: {timeout_minutes: -1}\n", 4, "greater than 0 (it is -1)"),
     "an unknown order": (MINIMAL + "funnels:\n  f:\n    order: any\n    steps: [a]\n", 6, "'ordered', 'strict'"),
     "a step without anything": (MINIMAL + "funnels: {f: {steps: [{name: a}]}}\n", 4, "a step needs `event:`"),
@@ -148,6 +148,21 @@ MISTAKES: dict[str, tuple[str, int, str]] = {
     "a pattern without names": (MINIMAL + "    pattern: 'x'\n", 4, "names no groups"),
     "a long delimiter": (MINIMAL + "    csv: {delimiter: '; '}\n", 4, "is not one character"),
     "no YAML": ("sources:\n  web: [\n", 3, "expected"),
+    "a colon in a value": (MINIMAL + "    where: a: b\n", 4, "    where: a: b\n  is a value with :"),
+    "an offset as zone": (MINIMAL + "    timezone: UTC-3\n", 4, "America/Sao_Paulo, or Etc/GMT+3 (its sign"),
+    "one that YAML reads as minutes": (MINIMAL + "    timezone: +5:30\n", 4, "'+05:30' is an offset, not a zone"),
+    "a number as zone": ("reporting_timezone: -3\n" + MINIMAL, 1, "'-03:00' is an offset, not a zone"),
+    "a name no folder can have": (MINIMAL.replace("web", "my shop"), 2, "`sources.my shop`: a source's name is"),
+    "a grain": (MINIMAL + "cohorts: {grains: daily}\n", 4, "'week' or 'month' (it is 'daily'); did you mean day?"),
+    "a text for a list": (MINIMAL + "funnels: {f: {steps: a}}\n", 4, "`funnels.f.steps`: expected a list (it is 'a')"),
+    "a list for a mapping": (MINIMAL + "    columns: [a]\n", 4, "expected a mapping of keys to values"),
+    "a column no event has": (
+        MINIMAL + "funnels:\n  buy:\n    steps: [a, {event: b, where: 'revenu > 1'}]\n",
+        6,
+        "`funnels.buy.steps.1.where`: an event has no column revenu; did you mean revenue?",
+    ),
+    "half a condition": (MINIMAL + "funnels: {f: {steps: [{where: 'revenue >'}]}}\n", 4, "is no condition on an event"),
+    "a value for a condition": (MINIMAL + "funnels: {f: {steps: [{where: page}]}}\n", 4, "it is a varchar, not true"),
     "a tab": ("sources:\n\tweb: {}\n", 2, "cannot start any token"),
 }
 
@@ -177,8 +192,23 @@ def test_a_file_that_says_nothing_is_a_mistake(tmp_path: Path, text: str) -> Non
 
 
 def test_a_file_that_is_not_there_is_a_mistake(tmp_path: Path) -> None:
-    with pytest.raises(DeclarationError, match="cannot be read"):
+    with pytest.raises(DeclarationError, match="no such file; create it, as README"):
         Declarations.load(tmp_path / "avila.yml")
+    with pytest.raises(DeclarationError, match="cannot be read"):
+        Declarations.load(tmp_path)
+
+
+def test_one_mistake_is_said_once(tmp_path: Path) -> None:
+    with pytest.raises(DeclarationError) as caught:
+        load(tmp_path, MINIMAL + "cohorts: {grains: [daily]}\n")
+    assert len(str(caught.value).splitlines()) == 2
+
+
+def test_a_step_may_ask_for_any_property(tmp_path: Path) -> None:
+    condition = "properties->>'plan' = 'pro' and country in ('BR', 'PT') and hour(event_ts) < 12"
+    declared = load(tmp_path, MINIMAL + f'funnels: {{f: {{steps: [{{event: a, where: "{condition}"}}]}}}}\n')
+    assert declared.funnels["f"].steps[0].where == condition
+    assert load(tmp_path, MINIMAL + "cohorts: {grains: day}\n").cohorts.grains == ("day",)
 
 
 ANYTHING = st.recursive(
