@@ -1,9 +1,11 @@
 """A load killed at any moment and run again gives the lake of an undisturbed load, and leaves nothing behind."""
 
+import itertools
 import json
 import random
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -121,25 +123,32 @@ def test_a_later_load_killed_at_a_step(house: House, kill: Kill, expected: Expec
     check(house.root, expected["later"])
 
 
-def random_kills(root: Path, kill: Kill, expected: Expected, *, points: int, seed: int) -> None:
+def random_kills(root: Path, kill: Kill, expected: Expected, *, kills: int, seed: int) -> None:
+    """Kill loads of new lakes, some more than once before each is let be, until so many have been killed."""
     moments = random.Random(seed)
-    for point in range(points):
-        house = House(root / str(point))
+    undisturbed = House(root / "undisturbed")
+    landing(undisturbed, changed=False)
+    began = time.monotonic()
+    assert not kill(undisturbed.root, {"seconds": 60.0})
+    whole = time.monotonic() - began
+    for number in itertools.count():
+        house = House(root / str(number))
         landing(house, changed=False)
         commit_seconds = moments.choice([0.0, 2.0])
-        while kill(house.root, {"seconds": moments.uniform(0.0, 0.5), "commit_seconds": commit_seconds}):
-            if moments.random() < 0.5:
-                break
+        for _ in range(moments.choice([1, 1, 2, 3])):
+            kills -= kill(house.root, {"seconds": moments.uniform(0.0, whole), "commit_seconds": commit_seconds})
         check(house.root, expected["first"])
+        if kills <= 0:
+            break
 
 
 def test_a_load_killed_at_random_moments(tmp_path: Path, kill: Kill, expected: Expected) -> None:
-    random_kills(tmp_path, kill, expected, points=10, seed=1)
+    random_kills(tmp_path, kill, expected, kills=50, seed=1)
 
 
 @pytest.mark.slow
 def test_a_load_killed_at_many_random_moments(tmp_path: Path, kill: Kill, expected: Expected) -> None:
-    random_kills(tmp_path, kill, expected, points=60, seed=2)
+    random_kills(tmp_path, kill, expected, kills=200, seed=2)
 
 
 def test_two_loads_at_once_do_no_harm(house: House, expected: Expected) -> None:
