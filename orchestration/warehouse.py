@@ -24,6 +24,12 @@ OPS_TABLES = (
     )
     """,
     """
+    create table if not exists ops.restatements (
+        run_id varchar, restated_at timestamp, table_name varchar, reason varchar,
+        rows_added bigint, rows_removed bigint, rows_changed bigint
+    )
+    """,
+    """
     create table if not exists ops.model_versions (
         model varchar, version varchar, trained_at timestamp, estimator varchar, verdict varchar,
         explanation varchar, metrics varchar, features varchar, params varchar, n_train bigint, n_test bigint,
@@ -34,6 +40,19 @@ OPS_TABLES = (
     create table if not exists ops.publications (
         publication_id varchar, published_at timestamp, run_id varchar, loads varchar[],
         first_event_ts timestamp, last_event_ts timestamp, checks_passed varchar[], checks_failed varchar[]
+    )
+    """,
+)
+
+INCREMENTS_TABLES = (
+    """
+    create table if not exists increments.built_models (
+        model varchar primary key, fingerprint varchar, built_seq bigint, built_at timestamp
+    )
+    """,
+    """
+    create table if not exists increments.event_changes (
+        change_seq bigint, user_key varchar, event_ts timestamp, reason varchar, is_purchase boolean
     )
     """,
 )
@@ -60,9 +79,9 @@ def connect(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
     }
     with duckdb.connect(str(settings.warehouse), config=config) as connection:
         connection.execute("set TimeZone = 'UTC'")
-        for schema in ("ops", "ml", "marts", "features"):
+        for schema in ("ops", "increments", "ml", "marts", "features"):
             connection.execute(f"create schema if not exists {schema}")
-        for table in OPS_TABLES:
+        for table in (*OPS_TABLES, *INCREMENTS_TABLES):
             connection.execute(table)
         for model in ("churn", "conversion"):
             connection.execute(PREDICTIONS.format(model=model))

@@ -21,8 +21,9 @@ from dagster_dbt.asset_utils import get_asset_check_key_for_test
 
 from orchestration import pictures
 from orchestration.house import open_house
+from orchestration.increments import build
 from orchestration.manifest import load_manifest
-from orchestration.warehouse import DbtFailed, connect, run_dbt
+from orchestration.warehouse import DbtFailed, connect
 
 HOUSE = open_house()
 MANIFEST = load_manifest(HOUSE)
@@ -73,14 +74,13 @@ def dbt_models(context: AssetExecutionContext) -> Iterator[MaterializeResult[Any
     failure = None
     results: list[Any] = []
     try:
-        results = run_dbt(
-            [
-                *("build", "--select", *names),
-                *("--indirect-selection", "buildable", "--exclude-resource-type", "unit_test"),
-            ],
+        results = build(
             HOUSE.settings,
             HOUSE.declarations.dbt_vars(),
-        ).results
+            MANIFEST,
+            select=names,
+            say=context.log.info,
+        )
     except DbtFailed as error:
         results, failure = error.results, error
     with connect(HOUSE.settings) as connection:

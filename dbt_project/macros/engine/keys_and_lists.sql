@@ -63,3 +63,13 @@
 {% macro default__list_element(items, number) -%}
     list_extract({{ items }}, {{ number }})
 {%- endmacro %}
+
+
+{# A group's distinct texts, in order, as one text. #}
+{% macro listed_texts(column) -%}
+    {{ return(adapter.dispatch('listed_texts')(column)) }}
+{%- endmacro %}
+
+{% macro default__listed_texts(column) -%}
+    string_agg(distinct {{ column }}, ', ' order by {{ column }})
+{%- endmacro %}

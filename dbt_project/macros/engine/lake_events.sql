@@ -1,24 +1,24 @@
-{# Every canonical event of every live load, as a relation. The list of files is read once, as a literal,
-   so that the engine opens no other. #}
-{% macro lake_events() -%}
-    {{ return(adapter.dispatch('lake_events')()) }}
+{# The canonical events of some loads, by default of all that are live, as a relation. The list of files is read once,
+   as a literal, so that the engine opens no other. #}
+{% macro lake_events(loads='retired_seq is null') -%}
+    {{ return(adapter.dispatch('lake_events')(loads)) }}
 {%- endmacro %}
 
-{% macro default__lake_events() -%}
+{% macro default__lake_events(which) -%}
     {%- set loads = source('ops', 'loads') -%}
-    {%- set live_files = [] -%}
+    {%- set files = [] -%}
     {%- if execute and load_relation(loads) -%}
         {%- set query -%}
             select parquet_file from {{ loads }}
-            where retired_seq is null and parquet_file is not null
+            where {{ which }} and parquet_file is not null
             order by load_seq
         {%- endset -%}
-        {%- set live_files = run_query(query).columns[0].values() -%}
+        {%- set files = run_query(query).columns[0].values() -%}
     {%- endif -%}
-    {%- if live_files -%}
+    {%- if files -%}
         read_parquet(
             [
-                {%- for file in live_files %}
+                {%- for file in files %}
                 '{{ (var("lake_dir") ~ "/" ~ file) | replace("'", "''") }}'
                 {%- if not loop.last %},{% endif %}
                 {%- endfor %}

@@ -1,3 +1,9 @@
+{{ config(
+    materialized='incremental',
+    unique_key=['user_key', 'as_of'],
+    meta={'region': 'users', 'or_where': 'as_of not in (select as_of from intermediate.int_cutoffs)'},
+) }}
+
 {#- One definition for training and scoring. A snapshot sees an event only under the user it was known to belong to
     at that midnight: a login tomorrow must not tell today's features who the visitor was. -#}
 
@@ -22,6 +28,7 @@ known as (
         on
             cutoffs.as_of > days.known_from
             and (days.known_until is null or cutoffs.as_of <= days.known_until)
+    where {{ in_region('users', 'days') }} {{ or_not_stored('cutoffs.as_of') }}
 ),
 
 measured as (

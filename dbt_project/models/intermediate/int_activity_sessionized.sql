@@ -1,3 +1,9 @@
+{{ config(
+    materialized='incremental',
+    unique_key=['user_key', 'activity_date', 'slice'],
+    meta={'region': 'sessions', 'moment': 'first_event_ts'},
+) }}
+
 {#- A session starts at a user's first slice and after a gap greater than the timeout. -#}
 
 with activity as (
@@ -5,7 +11,8 @@ with activity as (
         *,
         lag(last_event_ts) over (partition by user_key order by first_event_ts, slice, activity_date)
             as previous_event_ts
-    from {{ ref('int_user_activity') }}
+    from {{ ref('int_user_activity') }} as slices
+    where {{ in_region('sessions', 'slices', 'first_event_ts') }}
 ),
 
 starts as (

@@ -3,7 +3,7 @@
 {#- Only the few ids that occur more than once pay for hashing and ranking. -#}
 
 with events as (
-    select * from {{ ref('stg_events') }}
+    select * from {{ ref('int_event_copies') }}
 ),
 
 repeated as (

@@ -1,3 +1,9 @@
+{{ config(
+    materialized='incremental',
+    unique_key=['source', 'event_id'],
+    meta={'region': 'events'},
+) }}
+
 {#- On a device, an event without a user belongs to the next identified event's user, else to the previous
     one's, else to the device itself. Only devices that saw both kinds of event need the window. -#}
 

@@ -1,5 +1,12 @@
+{{ config(
+    materialized='incremental',
+    unique_key=['funnel', 'user_key', 'entered_at'],
+    meta={'region': 'entries', 'moment': 'entered_at'},
+) }}
+
 with paths as (
-    select * from {{ ref('int_funnel_paths') }}
+    select * from {{ ref('int_funnel_paths') }} as paths
+    where {{ in_region('entries', 'paths', 'entered_at') }}
 ),
 
 attempts as (

@@ -19,7 +19,8 @@ all_instants as (
         event_ts,
         count(*) as all_events,
         lead(event_ts) over (partition by user_key order by event_ts) as next_event_ts
-    from {{ ref('int_events_identified') }}
+    from {{ ref('int_events_identified') }} as events
+    where {{ in_region('funnel_events', 'events', 'event_ts', anew=not stored('int_funnel_entries')) }}
     group by user_key, event_ts
 ),
 

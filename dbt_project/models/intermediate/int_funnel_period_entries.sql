@@ -1,10 +1,17 @@
+{{ config(
+    materialized='incremental',
+    unique_key=['funnel', 'entry_grain', 'entry_period', 'breakdown', 'user_key'],
+    meta={'region': 'users'},
+) }}
+
 {#- A period constrains the first step only: in each, a user counts once, by the best entry of that period. -#}
 
 with entries as (
     select
         *,
         cast({{ local_timestamp('entered_at') }} as date) as entry_date
-    from {{ ref('int_funnel_entries') }}
+    from {{ ref('int_funnel_entries') }} as attempts
+    where {{ in_region('users', 'attempts') }}
 ),
 
 periods as (

@@ -6,10 +6,12 @@
 {%- endfor %}
 
 with events as (
-    select * from {{ ref('int_events_identified') }}
-    {%- if none not in step_events %}
-    where event_name in ({{ text_list(step_events) }})
-    {%- endif %}
+    select * from {{ ref('int_events_identified') }} as events
+    where
+        {{ in_region('funnel_events', 'events', 'event_ts', anew=not stored('int_funnel_entries')) }}
+        {%- if none not in step_events %}
+        and event_name in ({{ text_list(step_events) }})
+        {%- endif %}
 ),
 
 matched as (

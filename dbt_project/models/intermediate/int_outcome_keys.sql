@@ -6,7 +6,7 @@ with events as (
 ),
 
 users as (
-    select distinct user_key from events
+    select distinct user_key from {{ ref('int_user_activity') }}
 ),
 
 merged as (

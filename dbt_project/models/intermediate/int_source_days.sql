@@ -5,7 +5,7 @@ with events as (
     select
         source,
         cast({{ local_timestamp('event_ts') }} as date) as day
-    from {{ ref('int_events_deduplicated') }}
+    from {{ ref('int_events_identified') }}
 ),
 
 calendar as (

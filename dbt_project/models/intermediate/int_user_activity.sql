@@ -1,14 +1,25 @@
+{{ config(
+    materialized='incremental',
+    unique_key=['user_key', 'activity_date', 'slice'],
+    meta={'region': 'days'},
+) }}
+
 {#- Two events in one slice are less than a timeout apart, so they always share a session: sessions, days,
     cohorts and RFM follow exactly from these rows without touching events again. -#}
 
 {%- set in_order = sort_key(['event_ts', 'event_id', 'source']) %}
 
-with events as (
+with placed as (
     select
         *,
         cast({{ local_timestamp('event_ts') }} as date) as activity_date,
         {{ clock_slice('event_ts', session_timeout_seconds()) }} as slice
     from {{ ref('int_events_identified') }}
+),
+
+events as (
+    select * from placed
+    where {{ in_region('days', 'placed') }}
 ),
 
 activity as (

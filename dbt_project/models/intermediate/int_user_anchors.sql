@@ -1,3 +1,9 @@
+{{ config(
+    materialized='incremental',
+    unique_key='user_key',
+    meta={'region': 'users'},
+) }}
+
 {#- What puts a user into a cohort: the first event of all, the first key event, or the first event of one name. -#}
 
 {%- set anchor = var('cohorts')['anchor'] %}
@@ -5,9 +11,11 @@
 {%- if anchor in ('first_seen', 'first_key_event') %}
 
 with activity as (
-    select * from {{ ref('int_user_activity') }}
+    select * from {{ ref('int_user_activity') }} as slices
+    where
+        {{ in_region('users', 'slices') }}
     {%- if anchor == 'first_key_event' %}
-    where key_events > 0
+        and key_events > 0
     {%- endif %}
 ),
 
@@ -17,8 +25,10 @@ with activity as (
     select
         user_key,
         cast({{ local_timestamp('event_ts') }} as date) as activity_date
-    from {{ ref('int_events_identified') }}
-    where event_name = {{ quoted(anchor) }}
+    from {{ ref('int_events_identified') }} as events
+    where
+        {{ in_region('users', 'events') }}
+        and event_name = {{ quoted(anchor) }}
 ),
 
 {%- endif %}

@@ -1,3 +1,9 @@
+{{ config(
+    materialized='incremental',
+    unique_key=['user_key', 'activity_date', 'known_from', 'known_until'],
+    meta={'region': 'days'},
+) }}
+
 {#- Days as they were known: an event stitched to a user by a later login counts for whom it seemed to belong to
     until the day of that login, and for the user from the day after. -#}
 
@@ -42,6 +48,7 @@ user_days_known as (
         count(*) filter (where event_name in ({{ text_list(var('key_events')) }})) as key_events,
         sum(revenue) as revenue
     from assignments
+    where {{ in_region('days', 'assignments') }}
     group by user_key, activity_date, known_from, known_until
 )
 

@@ -1,3 +1,5 @@
+{{ config(materialized='view') }}
+
 {#- A user's state in the month the data ends in; months, as churn is judged over about one. -#}
 
 with months as (

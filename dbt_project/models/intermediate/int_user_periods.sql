@@ -1,3 +1,9 @@
+{{ config(
+    materialized='incremental',
+    unique_key=['grain', 'user_key', 'cohort_period', 'period_number'],
+    meta={'region': 'users'},
+) }}
+
 with days as (
     select
         days.user_key,
@@ -6,7 +12,9 @@ with days as (
         anchors.anchor_date
     from {{ ref('int_user_activity') }} as days
     inner join {{ ref('int_user_anchors') }} as anchors on days.user_key = anchors.user_key
-    where days.activity_date >= anchors.anchor_date
+    where
+        {{ in_region('users', 'days') }}
+        and days.activity_date >= anchors.anchor_date
 ),
 
 calendar as (

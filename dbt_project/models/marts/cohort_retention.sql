@@ -1,3 +1,8 @@
+{{ config(
+    materialized='incremental',
+    unique_key=['grain', 'cohort_period', 'period_number'],
+) }}
+
 with user_periods as (
     select * from {{ ref('int_user_periods') }}
 ),

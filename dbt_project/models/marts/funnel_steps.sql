@@ -1,3 +1,8 @@
+{{ config(
+    materialized='incremental',
+    unique_key=['funnel', 'entry_grain', 'entry_period', 'breakdown', 'step_number'],
+) }}
+
 with entries as (
     select * from {{ ref('int_funnel_period_entries') }}
 ),

@@ -1,3 +1,9 @@
+{{ config(
+    materialized='incremental',
+    unique_key=['funnel', 'user_key'],
+    meta={'region': 'users', 'or_where': "status = 'in_progress'"},
+) }}
+
 with entries as (
     select
         *,
@@ -5,7 +11,8 @@ with entries as (
             partition by funnel, user_key
             order by steps_completed desc, entered_at asc, last_step_at asc
         ) as entry_rank
-    from {{ ref('int_funnel_entries') }}
+    from {{ ref('int_funnel_entries') }} as attempts
+    where {{ in_region('users', 'attempts') }} {{ or_stored_where('user_key', "status = 'in_progress'") }}
 ),
 
 declared as (

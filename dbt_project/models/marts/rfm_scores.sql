@@ -1,5 +1,16 @@
+{{ config(
+    materialized='incremental',
+    unique_key=['as_of_date', 'user_key'],
+    meta={
+        'region': 'purchases',
+        'moment': 'as_of_date',
+        'or_where': 'as_of_date not in (select as_of_date from intermediate.int_rfm_dates)',
+    },
+) }}
+
 with as_of_dates as (
-    select * from {{ ref('int_rfm_dates') }}
+    select * from {{ ref('int_rfm_dates') }} as dates
+    where {{ in_region('purchases', 'dates', 'as_of_date') }} {{ or_not_stored('as_of_date') }}
 ),
 
 purchases as (

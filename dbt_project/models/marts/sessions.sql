@@ -1,7 +1,14 @@
+{{ config(
+    materialized='incremental',
+    unique_key='session_id',
+    meta={'region': 'sessions', 'moment': 'started_at'},
+) }}
+
 {%- set in_order = sort_key(['first_event_ts', 'slice', 'activity_date']) %}
 
 with activity as (
-    select * from {{ ref('int_activity_sessionized') }}
+    select * from {{ ref('int_activity_sessionized') }} as slices
+    where {{ in_region('sessions', 'slices', 'first_event_ts') }}
 ),
 
 sessions as (

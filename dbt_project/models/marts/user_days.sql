@@ -1,5 +1,12 @@
+{{ config(
+    materialized='incremental',
+    unique_key=['user_key', 'activity_date'],
+    meta={'region': 'sessions', 'moment': 'activity_date'},
+) }}
+
 with activity as (
-    select * from {{ ref('int_activity_sessionized') }}
+    select * from {{ ref('int_activity_sessionized') }} as slices
+    where {{ in_region('sessions', 'slices', 'activity_date') }}
 ),
 
 user_days as (

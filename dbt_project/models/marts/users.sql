@@ -1,3 +1,8 @@
+{{ config(
+    materialized='incremental',
+    unique_key='user_key',
+) }}
+
 with sessions as (
     select
         user_key,

@@ -1,0 +1,95 @@
+{# Which users' events changed, when and why: what every model downstream goes by until all have taken it in. A build
+   that is killed half-way finds it here. #}
+{% macro log_event_changes(key) -%}
+    {%- set went = loads_that_went() -%}
+    insert into {{ source('increments', 'event_changes') }}
+    with reasons as (
+        select
+            gone.user_key as old_user_key,
+            gone.earlier_user_key as old_earlier_user_key,
+            gone.event_ts as old_event_ts,
+            come.user_key as new_user_key,
+            come.earlier_user_key as new_earlier_user_key,
+            come.event_ts as new_event_ts,
+            {{ event_change_reason(went) }} as reason,
+            coalesce(gone.event_name, '') in ({{ text_list(var('key_events')) }})
+            or coalesce(come.event_name, '') in ({{ text_list(var('key_events')) }})
+            or coalesce(gone.revenue, 0) != 0
+            or coalesce(come.revenue, 0) != 0 as is_purchase
+        from gone
+        full outer join come on {{ same_row(key, 'gone', 'come') }}
+        cross join (select max(event_ts) as last_event_ts from {{ this }}) as stored
+    ),
+
+    changes as (
+        {%- for user_key in ['user_key', 'earlier_user_key'] %}
+        select old_{{ user_key }} as user_key, old_event_ts as event_ts, reason, is_purchase from reasons
+        union all
+        select new_{{ user_key }} as user_key, new_event_ts as event_ts, reason, is_purchase from reasons
+        {%- if not loop.last %}
+        union all
+        {%- endif %}
+        {%- endfor %}
+    )
+
+    select
+        (select coalesce(max(greatest(load_seq, coalesce(retired_seq, 0))), 0) from {{ source('ops', 'loads') }}),
+        user_key,
+        event_ts,
+        reason,
+        bool_or(is_purchase)
+    from changes
+    where user_key is not null
+    group by user_key, event_ts, reason;
+{%- endmacro %}
+
+
+{# Why an event differs from what is stored. #}
+{% macro event_change_reason(went) -%}
+    case
+        when come.event_id is null or gone.load_id in ({{ text_list(went) }}) then 'replaced file'
+        when gone.event_id is null and come.event_ts < coalesce(stored.last_event_ts, come.event_ts) then 'late'
+        when gone.event_id is null then 'new'
+        when gone.load_id = come.load_id and gone.dump_row = come.dump_row then 'identity'
+        else 'duplicate'
+    end
+{%- endmacro %}
+
+
+{# How many rows of a table this build added, removed and changed, and why: for which changes to its user's events,
+   where it has a user. #}
+{% macro log_restatements(key, columns) -%}
+    {%- set is_events = this.identifier == 'int_events_identified' -%}
+    insert into {{ source('ops', 'restatements') }}
+    with differences as (
+        select
+            {% if is_events -%}
+            {{ event_change_reason(loads_that_went()) }} as reason,
+            {%- elif 'user_key' in columns -%}
+            coalesce(touched.reasons, 'time or others') as reason,
+            {%- else -%}
+            'other tables' as reason,
+            {%- endif %}
+            gone.{{ key[0] }} is null as is_added,
+            come.{{ key[0] }} is null as is_removed
+        from gone
+        full outer join come on {{ same_row(key, 'gone', 'come') }}
+        {%- if is_events %}
+        cross join (select max(event_ts) as last_event_ts from {{ this }}) as stored
+        {%- elif 'user_key' in columns %}
+        left join intermediate.int_touched_users as touched
+            on touched.user_key = coalesce(come.user_key, gone.user_key)
+        {%- endif %}
+    )
+
+    select
+        '{{ invocation_id }}',
+        cast('{{ run_started_at.strftime("%Y-%m-%d %H:%M:%S") }}' as timestamp),
+        '{{ 'marts.events' if is_events else this.schema ~ '.' ~ this.identifier }}',
+        reason,
+        count(*) filter (where is_added),
+        count(*) filter (where is_removed),
+        count(*) filter (where not is_added and not is_removed)
+    from differences
+    group by reason;
+{%- endmacro %}

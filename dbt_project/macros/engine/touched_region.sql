@@ -1,0 +1,54 @@
+{# dbt's incremental strategy `touched_region`: the stored rows of the region become the recomputed ones, in one
+   transaction. Only rows that differ are written, and ops.restatements says how many did.
+
+   Config of a model:
+       unique_key: what tells rows apart.
+       meta.region, meta.moment: the stored rows that the model's SQL recomputes, as for `in_region`; without, all.
+       meta.or_where: a condition on others that it recomputes, too.
+#}
+{% macro get_incremental_touched_region_sql(arguments) -%}
+    {%- set stored, recomputed = arguments['target_relation'], arguments['temp_relation'] -%}
+    {%- set key = [arguments['unique_key']] if arguments['unique_key'] is string else arguments['unique_key'] -%}
+    {%- set columns = arguments['dest_columns'] | map(attribute='quoted') | join(', ') -%}
+    {%- set meta = config.get('meta') -%}
+    {%- set region = meta.get('region') -%}
+    {%- set in_region -%}
+        {%- if region -%}
+            {{ region_condition(region, 'stored', meta.get('moment'), 'intermediate.' ~ touched_model(region)) }}
+        {%- else -%}
+            true
+        {%- endif -%}
+        {%- if meta.get('or_where') %} or {{ meta.get('or_where') }}{% endif -%}
+    {%- endset -%}
+
+    create or replace temp table before as
+    select {{ columns }} from {{ stored }} as stored where {{ in_region }};
+
+    create or replace temp table gone as
+    select {{ columns }} from before except select {{ columns }} from {{ recomputed }};
+
+    create or replace temp table come as
+    select {{ columns }} from {{ recomputed }} except select {{ columns }} from before;
+
+    {% if this.identifier == 'int_events_identified' -%}
+        {{ log_event_changes(key) }}
+    {%- endif %}
+    {% if this.schema == 'marts' or this.identifier == 'int_events_identified' -%}
+        {{ log_restatements(key, arguments['dest_columns'] | map(attribute='name') | list) }}
+    {%- endif %}
+
+    delete from {{ stored }} as stored using gone where {{ same_row(key, 'stored', 'gone') }};
+    insert into {{ stored }} ({{ columns }}) select {{ columns }} from come;
+
+    drop table before;
+    drop table gone;
+    drop table come;
+{%- endmacro %}
+
+
+{% macro same_row(key, left, right) -%}
+    {%- for column in key -%}
+        {{ left }}.{{ column }} is not distinct from {{ right }}.{{ column }}
+        {%- if not loop.last %} and {% endif -%}
+    {%- endfor -%}
+{%- endmacro %}

@@ -1,0 +1,84 @@
+{# Whether a row lies in the region that this build recomputes; true where a model is built anew.
+
+    'events'         the events that came, went, or stand on a device where identities may have changed
+    'days'           the days of a user with a change
+    'users'          the users with a change, whole
+    'sessions'       their rows from the start of the session on that their first change could reach
+    'entries'        their rows from a funnel's window before their first change to the last change
+    'funnel_events'  those to a window after it
+    'purchases'      the rows as of the first day of a changed purchase, of all users, and later
+
+   Args:
+       region: one of these.
+       row: the alias of the row.
+       moment: the column that places the row in time, for the last four; a date counts as a whole.
+       anew: whether the rows are for a model that is built anew; by default, whether this one is.
+#}
+{% macro in_region(region, row, moment=none, anew=none) -%}
+    {%- set is_anew = not is_increment() if anew is none else anew -%}
+    {#- A unit test knows only the models it is given. -#}
+    {%- if not (is_anew and model.resource_type == 'unit_test') -%}
+        {%- do ref(touched_model(region)) -%}
+    {%- endif -%}
+    {{ 'true' if is_anew else region_condition(region, row, moment, ref(touched_model(region))) }}
+{%- endmacro %}
+
+
+{# dbt's is_incremental, but for unit tests: to one, `this` is nothing, and it must say itself that it is of an increment. #}
+{% macro is_increment() -%}
+    {{ return(model.resource_type != 'unit_test' and is_incremental()) }}
+{%- endmacro %}
+
+
+{% macro touched_model(region) -%}
+    {{ return({'events': 'int_touched_events', 'days': 'int_touched_days'}.get(region, 'int_touched_users')) }}
+{%- endmacro %}
+
+
+{% macro region_condition(region, row, moment, touched) -%}
+    {%- set window = longest_funnel_window() -%}
+    {%- if region == 'purchases' -%}
+    {{ row }}.{{ moment }} >= (select min(touched.purchases_changed_from) from {{ touched }} as touched)
+    {%- else -%}
+    exists (
+        select 1 from {{ touched }} as touched
+        where
+            {%- if region == 'events' %}
+            touched.source = {{ row }}.source
+            and touched.event_id = {{ row }}.event_id
+            {%- else %}
+            touched.user_key = {{ row }}.user_key
+            {%- endif %}
+            {%- if region == 'days' %}
+            and touched.activity_date = {{ row }}.activity_date
+            {%- elif region == 'sessions' %}
+            and touched.{{ 'since_date' if moment.endswith('_date') else 'since' }} <= {{ row }}.{{ moment }}
+            {%- elif region in ('entries', 'funnel_events') %}
+            and {{ row }}.{{ moment }} >= {{ add_seconds('touched.changed_from', -window) }}
+            and {{ row }}.{{ moment }}
+                <= {{ add_seconds('touched.changed_until', window if region == 'funnel_events' else 0) }}
+            {%- endif %}
+    )
+    {%- endif -%}
+{%- endmacro %}
+
+
+{% macro longest_funnel_window() -%}
+    {{ return(([0] + (var('funnels') | map(attribute='window_seconds') | list)) | max) }}
+{%- endmacro %}
+
+
+{# Beside the region: the rows of which nothing is stored yet, such as those as of a day that was not over before. #}
+{% macro or_not_stored(column) -%}
+    {%- if is_increment() -%}
+        or {{ column }} not in (select {{ column.split('.') | last }} from {{ this }})
+    {%- endif -%}
+{%- endmacro %}
+
+
+{# Beside the region: the rows whose stored answer is not final. #}
+{% macro or_stored_where(column, condition) -%}
+    {%- if is_increment() -%}
+        or {{ column }} in (select {{ column }} from {{ this }} where {{ condition }})
+    {%- endif -%}
+{%- endmacro %}

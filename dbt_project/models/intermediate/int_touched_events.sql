@@ -1,0 +1,97 @@
+{#- A change on a device can turn the identity of its events from the last login before it on, and of no earlier one:
+    each of those has its next login before the change. A device that never saw a login has nothing to turn. -#}
+
+{%- set stored_events = stored('int_events_identified') or ref('stg_events') %}
+
+with arrivals as (
+    select
+        source,
+        event_id,
+        event_ts,
+        user_id,
+        anonymous_id
+    from {{ ref('stg_events_changed') }}
+),
+
+keys as (
+    select distinct
+        source,
+        event_id
+    from arrivals
+),
+
+stored_events as (
+    select * from {{ stored_events }}
+    {%- if not stored('int_events_identified') %}
+    where false
+    {%- endif %}
+),
+
+changes as (
+    select * from arrivals
+    union all
+    select
+        stored_events.source,
+        stored_events.event_id,
+        stored_events.event_ts,
+        stored_events.user_id,
+        stored_events.anonymous_id
+    from stored_events
+    inner join keys
+        on
+            stored_events.source = keys.source
+            and stored_events.event_id = keys.event_id
+),
+
+devices as (
+    select
+        anonymous_id,
+        min(event_ts) as changed_from,
+        count(user_id) > 0 as has_login
+    from changes
+    where anonymous_id is not null
+    group by anonymous_id
+),
+
+device_events as (
+    select
+        stored_events.source,
+        stored_events.event_id,
+        stored_events.event_ts,
+        stored_events.anonymous_id,
+        devices.changed_from,
+        devices.has_login,
+        stored_events.user_id is not null as is_login
+    from stored_events
+    inner join devices on stored_events.anonymous_id = devices.anonymous_id
+),
+
+device_logins as (
+    select
+        anonymous_id,
+        bool_or(is_login or has_login) as has_login,
+        max(event_ts) filter (where is_login and event_ts < changed_from) as last_login_before
+    from device_events
+    group by anonymous_id
+),
+
+touched_events as (
+    select
+        source,
+        event_id
+    from keys
+    union
+    select
+        device_events.source,
+        device_events.event_id
+    from device_events
+    inner join device_logins on device_events.anonymous_id = device_logins.anonymous_id
+    where
+        device_logins.has_login
+        and (
+            device_logins.last_login_before is null
+            or device_events.event_ts >= device_logins.last_login_before
+        )
+)
+
+select * from touched_events

@@ -1,0 +1,61 @@
+{#- What lies before a user's first change stays as it is, but for the session that the change may reach: one that ended
+    no longer than the timeout before. So rows are recomputed from its start on. -#}
+-- depends_on: {{ ref('int_user_activity') }}
+
+{%- set stored_sessions = stored('sessions') %}
+
+with changes as (
+    select * from {{ source('increments', 'event_changes') }}
+    where change_seq > {{ applied_seq() }}
+),
+
+users as (
+    select
+        user_key,
+        min(event_ts) as changed_from,
+        max(event_ts) as changed_until,
+        cast({{ local_timestamp('min(event_ts) filter (where is_purchase)') }} as date) as purchases_changed_from,
+        {{ listed_texts('reason') }} as reasons
+    from changes
+    group by user_key
+),
+
+{% if stored_sessions -%}
+reached as (
+    select
+        users.user_key,
+        min(sessions.started_at) as started_at
+    from users
+    inner join {{ stored_sessions }} as sessions
+        on
+            users.user_key = sessions.user_key
+            and users.changed_from <= {{ add_seconds('sessions.ended_at', session_timeout_seconds()) }}
+    group by users.user_key
+),
+
+widened as (
+    select
+        users.*,
+        case when reached.started_at < users.changed_from then reached.started_at else users.changed_from end as since
+    from users
+    left join reached on users.user_key = reached.user_key
+),
+
+{%- else -%}
+widened as (
+    select
+        users.*,
+        cast('1970-01-01' as timestamp) as since
+    from users
+),
+
+{%- endif %}
+
+touched_users as (
+    select
+        *,
+        cast({{ local_timestamp('since') }} as date) as since_date
+    from widened
+)
+
+select * from touched_users

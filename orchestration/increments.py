@@ -1,0 +1,211 @@
+"""What dbt may bring up to date, and what it must build anew because its definition has changed.
+
+A model is defined by its SQL, the macros and declarations it uses, and the models it reads. The fingerprint of all that
+is kept with each incremental model; where it has changed, the model and all that follow from it are dropped, so that
+dbt builds them anew. A build that was killed half-way leaves them missing, and the next one builds them.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import duckdb
+
+from orchestration.settings import Settings
+from orchestration.warehouse import DbtFailed, connect, run_dbt
+
+_VARIABLE = re.compile(r"""var\(\s*['"](\w+)['"]""")
+_NO_DEFINITION = frozenset({"lake_dir"})
+"""Declarations that change where things lie, not what they are."""
+
+
+def build(
+    settings: Settings,
+    variables: Mapping[str, Any],
+    manifest: Mapping[str, Any],
+    *,
+    select: Iterable[str],
+    say: Callable[[str], None] = lambda said: None,
+) -> list[Any]:
+    """Build and test some models, each at the cost of what is new where that is possible.
+
+    Args:
+        settings: Where the warehouse lives.
+        variables: What ``avila.yml`` declares, as dbt reads it.
+        manifest: dbt's, as it writes it.
+        select: dbt's words for the models.
+        say: Told what is built anew, and why.
+
+    Returns:
+        dbt's result of each model and test.
+
+    Raises:
+        DbtFailed: A model or a test failed; what did succeed is kept.
+    """
+    with connect(settings) as connection:
+        dropped = drop_outdated(connection, manifest, variables)
+        seq = last_seq(connection)
+    if dropped:
+        say(f"dbt: built anew, for their definition or one they follow from has changed: {', '.join(dropped)}")
+    failure = None
+    try:
+        results = run_dbt(
+            [
+                *("build", "--select", *select),
+                *("--indirect-selection", "buildable", "--exclude-resource-type", "unit_test"),
+            ],
+            settings,
+            variables,
+        ).results
+    except DbtFailed as error:
+        results, failure = error.results, error
+    built = [r.node.name for r in results if r.node.resource_type == "model" and r.status == "success"]
+    with connect(settings) as connection:
+        note_built(connection, manifest, variables, built=built, seq=seq)
+    if failure is not None:
+        raise failure
+    return list(results)
+
+
+def incremental_models(manifest: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """The incremental models, by name.
+
+    Args:
+        manifest: dbt's, as it writes it.
+    """
+    return {node["name"]: node for node in _models(manifest).values() if _is_incremental(node)}
+
+
+def fingerprints(manifest: Mapping[str, Any], variables: Mapping[str, Any]) -> dict[str, str]:
+    """A hash of all that decides what rows a model has but the data, by the name of the model."""
+    models = _models(manifest)
+    found: dict[str, str] = {}
+
+    def fingerprint(unique_id: str) -> str:
+        if unique_id not in found:
+            node = models[unique_id]
+            texts = [node["raw_code"], *(_macros(manifest, node["depends_on"]["macros"]))]
+            names = sorted({name for text in texts for name in _VARIABLE.findall(text)} - _NO_DEFINITION)
+            parents = sorted(parent for parent in node["depends_on"]["nodes"] if parent in models)
+            columns = {name: column.get("data_type") for name, column in node["columns"].items()}
+            definition = [
+                texts,
+                [(name, variables.get(name)) for name in names],
+                [fingerprint(parent) for parent in parents],
+                columns if node["config"].get("contract", {}).get("enforced") else None,
+            ]
+            found[unique_id] = hashlib.sha256(json.dumps(definition, sort_keys=True).encode()).hexdigest()
+        return found[unique_id]
+
+    return {models[unique_id]["name"]: fingerprint(unique_id) for unique_id in models}
+
+
+def drop_outdated(
+    connection: duckdb.DuckDBPyConnection, manifest: Mapping[str, Any], variables: Mapping[str, Any]
+) -> list[str]:
+    """Drop every incremental model that has to be built anew, in one transaction; returns their names.
+
+    Those are the ones whose definition is not the one they were built from, or that read one that has to be.
+    """
+    models, prints = _models(manifest), fingerprints(manifest, variables)
+    built = dict(connection.execute("select model, fingerprint from increments.built_models").fetchall())
+    tables = {
+        (schema, name): kind
+        for schema, name, kind in connection.execute(
+            "select table_schema, table_name, table_type from information_schema.tables"
+        ).fetchall()
+    }
+    outdated: dict[str, bool] = {}
+
+    def is_outdated(unique_id: str) -> bool:
+        if unique_id not in outdated:
+            node = models[unique_id]
+            name = node["name"]
+            known = (node["schema"], name) in tables and built.get(name) == prints[name]
+            behind = any(is_outdated(parent) for parent in node["depends_on"]["nodes"] if parent in models)
+            outdated[unique_id] = behind or (_is_incremental(node) and not known)
+        return outdated[unique_id]
+
+    dropped = []
+    connection.begin()
+    connection.execute(
+        "delete from increments.built_models where model not in (select unnest(?))",
+        [list(incremental_models(manifest))],
+    )
+    for unique_id, node in models.items():
+        if is_outdated(unique_id) and _is_incremental(node):
+            kind = tables.get((node["schema"], node["name"]))
+            if kind is not None:
+                what = "view" if kind == "VIEW" else "table"
+                connection.execute(f'drop {what} {node["schema"]}."{node["name"]}"')
+                dropped.append(node["name"])
+            connection.execute("delete from increments.built_models where model = ?", [node["name"]])
+    connection.commit()
+    return dropped
+
+
+def last_seq(connection: duckdb.DuckDBPyConnection) -> int:
+    """The number of the last load or retirement that `ops.loads` has; 0 without any."""
+    has_loads = connection.execute(
+        "select count(*) from information_schema.tables where table_schema = 'ops' and table_name = 'loads'"
+    ).fetchall()[0][0]
+    if not has_loads:
+        return 0
+    query = "select coalesce(max(greatest(load_seq, coalesce(retired_seq, 0))), 0) from ops.loads"
+    return int(connection.execute(query).fetchall()[0][0])
+
+
+def note_built(
+    connection: duckdb.DuckDBPyConnection,
+    manifest: Mapping[str, Any],
+    variables: Mapping[str, Any],
+    *,
+    built: Iterable[str],
+    seq: int,
+) -> int:
+    """Note which models have taken in all loads up to a number, and forget the changes that all have.
+
+    Args:
+        connection: The open warehouse.
+        manifest: dbt's.
+        variables: What ``avila.yml`` declares.
+        built: The names of the models dbt has built.
+        seq: From `last_seq`, as it was when dbt began.
+
+    Returns:
+        The number up to which every incremental model has taken in the loads.
+    """
+    prints = fingerprints(manifest, variables)
+    connection.begin()
+    for name in set(built) & set(incremental_models(manifest)):
+        connection.execute(
+            "insert or replace into increments.built_models values (?, ?, ?, now() at time zone 'UTC')",
+            [name, prints[name], seq],
+        )
+    query = "select coalesce(min(built_seq), 0) from increments.built_models"
+    applied = int(connection.execute(query).fetchall()[0][0])
+    connection.execute("delete from increments.event_changes where change_seq <= ?", [applied])
+    connection.commit()
+    return applied
+
+
+def _models(manifest: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    return {key: node for key, node in manifest["nodes"].items() if node["resource_type"] == "model"}
+
+
+def _is_incremental(node: Mapping[str, Any]) -> bool:
+    return bool(node["config"]["materialized"] == "incremental")
+
+
+def _macros(manifest: Mapping[str, Any], names: Iterable[str]) -> list[str]:
+    """The SQL of this project's macros among some, and of those that they use in turn."""
+    found: dict[str, str] = {}
+    waiting = list(names)
+    while waiting:
+        macro = manifest["macros"].get(waiting.pop())
+        if macro and macro["package_name"] == "avila" and macro["unique_id"] not in found:
+            found[macro["unique_id"]] = macro["macro_sql"]
+            waiting += macro["depends_on"]["macros"]
+    return [found[name] for name in sorted(found)]
