@@ -325,24 +325,28 @@ class _Binding:
         positions = {self.fields.find(reference[0]) for reference in self._taken()}
         return {position for position in positions if position is not None}
 
-    def _rest(self, own: str = "", own_keys: str = "") -> str:
+    def _rest(self, own: bool = False) -> str:
         """A JSON object of the columns not consumed, by name, without the null ones.
 
         Args:
-            own: SQL for what stands in the object besides, as text without its braces.
-            own_keys: SQL for the keys that are in it: columns of these names are left out.
+            own: Whether `own_object` is laid over it: columns that are named as one of its keys are left out.
         """
         consumed = self._consumed()
-        pairs = [self._pair(i, own_keys) for i in self._by_name() if i not in consumed]
-        known = f"'{{' || concat_ws(',', {', '.join([*pairs, own or 'null'])}) || '}}'"
+        pairs = [self._pair(i, but="own_keys" if own else "") for i in self._by_name() if i not in consumed]
+        inner = "case when len(own_keys) > 0 then substr(own_object, 2, length(own_object) - 2) end"
+        known = f"'{{' || concat_ws(',', {', '.join([*pairs, inner if own else 'null'])}) || '}}'"
+        if own and not pairs:
+            known = "own_object"
         if not self.fields.shape.is_json:
             return known
         names = [literal(self.fields.columns[i].name) for i in sorted(consumed)]
         conditions = [f"k not in ({', '.join(names)})"] if names else []
-        if own_keys:
-            conditions.append(f"not contains({own_keys}, k)")
+        if own:
+            conditions.append("not contains(own_keys, k)")
         listed = f"array_to_string({_pairs(' and '.join(conditions) or 'true')}, ',')"
-        every = f"'{{' || concat_ws(',', nullif({listed}, ''), {own}) || '}}'" if own else f"'{{' || {listed} || '}}'"
+        every = f"'{{' || {listed} || '}}'"
+        if own:
+            every = f"'{{' || concat_ws(',', nullif({listed}, ''), {inner}) || '}}'"
         return f"case when {self._only_known_keys()} then {known} else {every} end"
 
     def _rest_under_own(self) -> str:
@@ -350,14 +354,15 @@ class _Binding:
 
         What is no object is the value of a key `properties`. Joining texts, unlike a merge patch, keeps nulls.
         """
-        blank = "' ' || chr(9) || chr(10) || chr(13)"
+        # Trimming is dear, so it waits until a text has failed as it stands.
+        trimmed = "trim(own_json, ' ' || chr(9) || chr(10) || chr(13))"
         self.own[1]["own_object"] = (
-            f"case when own_json is null or trim(own_json, {blank}) = 'null' then '{{}}' "
-            f"when starts_with(ltrim(own_json, {blank}), '{{') then trim(own_json, {blank}) "
-            f"else '{{\"properties\":' || own_json || '}}' end"
+            "case when ord(own_json) = 123 and suffix(own_json, '}') then own_json "
+            f"when own_json is null or {trimmed} = 'null' then '{{}}' when ord({trimmed}) = 123 then {trimmed} "
+            "else '{\"properties\":' || own_json || '}' end"
         )
         self.own[2]["own_keys"] = "json_keys(own_object)"
-        return self._rest(f"nullif(trim(substr(own_object, 2, length(own_object) - 2), {blank}), '')", "own_keys")
+        return self._rest(own=True)
 
     def _content(self) -> str:
         """A text of all a row holds, wherever it stands, in whatever order, with or without null columns."""
@@ -368,10 +373,10 @@ class _Binding:
         every = f"array_to_string({_pairs('true')}, chr(31))"
         return f"case when {self._only_known_keys()} then {known} else {every} end" if self.fields.hashed else every
 
-    def _pair(self, position: int, own_keys: str = "") -> str:
+    def _pair(self, position: int, *, but: str = "") -> str:
         name = self.fields.columns[position].name
         pair = f"{_key(name)} || {self._json_value(position)}"
-        return f"case when not contains({own_keys}, {literal(name)}) then {pair} end" if own_keys else pair
+        return f"case when not contains({but}, {literal(name)}) then {pair} end" if but else pair
 
     def _by_name(self) -> list[int]:
         positions = range(len(self.fields.columns))
