@@ -233,7 +233,10 @@ class Fields:
     def _groups(self) -> list[Layer | str]:
         # A blank line fails to match like any other, and only then is looked at more closely.
         blank = f"trim(line) = '' then {literal(BLANK)}"
-        marks = f"when line is null then {literal(BLANK)} {_marks('line')}"
+        is_none = "line is null"
+        if comment := self.shape.dialect.comment:
+            is_none += f" or starts_with(ltrim(line), {literal(comment)})"
+        marks = f"when {is_none} then {literal(BLANK)} {_marks('line')}"
         if self.shape.pattern is None:
             return [{"fault": f"case {marks} when {blank} end", "f0": "line"}]
         pattern = literal(self.shape.pattern)
@@ -243,10 +246,10 @@ class Fields:
             f"then case when {blank} else 'does not match the pattern' end end"
         )
         nulls = ", ".join(map(literal, ("", *self.shape.dialect.null_values)))
-        fields = {
-            f"f{i}": f"case when g.{quoted(name)} not in ({nulls}) then g.{quoted(name)} end"
-            for i, name in enumerate(_group_names(self.shape.pattern))
-        }
+        values = [f"g.{quoted(name)}" for name in _group_names(self.shape.pattern)]
+        if self.shape.layout == "w3c":
+            values = list(map(_unquoted, values))
+        fields = {f"f{i}": f"case when {value} not in ({nulls}) then {value} end" for i, value in enumerate(values)}
         return [{"fault": fault}, {"g": f"regexp_extract(line, {pattern}, [{groups}])"}, fields]
 
     def _keys(self, unnest: str | None) -> list[Layer | str]:
@@ -320,6 +323,12 @@ def _marks(first: str) -> str:
         f"when starts_with({first}, {rejected}) then split_part({first}, {rejected}, 2) "
         f"when starts_with({first}, {end}) then {end}"
     )
+
+
+def _unquoted(value: str) -> str:
+    """SQL for a field of a W3C log without the quotes that a blank in it asks for."""
+    quotes = f"length({value}) > 1 and starts_with({value}, '\"') and suffix({value}, '\"')"
+    return f"case when {quotes} then replace(substr({value}, 2, length({value}) - 2), '\"\"', '\"') else {value} end"
 
 
 def _group_names(pattern: str) -> list[str]:

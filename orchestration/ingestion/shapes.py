@@ -46,11 +46,12 @@ class Column:
 
 @dataclass(frozen=True, kw_only=True)
 class Dialect:
-    """How delimited text is written. An empty `quote` means that nothing is quoted."""
+    """How text is written. An empty `quote` means that nothing is quoted, an empty `comment` that nothing is one."""
 
     delimiter: str = ","
     quote: str = '"'
     escape: str = '"'
+    comment: str = ""
     null_values: tuple[str, ...] = ()
 
 
@@ -144,7 +145,7 @@ def _parquet(path: Path) -> Shape:
 
 
 def _text(head: bytes, source: Source) -> Shape:
-    dialect = Dialect(null_values=source.null_values)
+    dialect = Dialect(comment=source.comment, null_values=source.null_values)
     if not source.pattern:
         return Shape(layout="text", columns=(Column(name="line", kind="text"),), dialect=dialect)
     sample = _matches(head, source.pattern, dialect)
@@ -180,8 +181,13 @@ def _w3c(path: Path, head: bytes, source: Source) -> Shape:
     pattern = rf"^\s*{groups}\s*$"
     dialect = Dialect(null_values=("-", *source.null_values))
     matches = _matches(head, pattern, dialect)
-    sample = tuple(dict(zip(names, match.values(), strict=True)) for match in matches)
+    sample = tuple(dict(zip(names, map(_unquoted, match.values()), strict=True)) for match in matches)
     return Shape(layout="w3c", columns=_columns(names, sample), dialect=dialect, pattern=pattern, sample=sample)
+
+
+def _unquoted(value: str) -> str:
+    quoted = len(value) > 1 and value[0] == value[-1] == '"'
+    return value[1:-1].replace('""', '"') if quoted else value
 
 
 # ---------------------------------------------------------------------------------------------- JSON

@@ -137,6 +137,7 @@ class Source(BaseModel):
     encoding: str = "utf-8"
     csv: CsvOptions = CsvOptions()
     pattern: str | None = Field(default=None, description="text format: a regular expression with named groups")
+    comment: str = Field(default="", description="text format: what a line that is no record begins with, such as #")
     null_values: tuple[str, ...] = Field(default=(), description="texts that mean 'no value', such as NA")
     unnest: str | None = Field(default=None, description="JSON: a key whose list holds the events themselves")
     where: SqlExpression | None = None

@@ -95,6 +95,21 @@ def test_json_lines(bench: Bench, case: str) -> None:
     assert kept(bench, content, "a.jsonl") == (events, rejects)
 
 
+def test_comments_of_a_log_are_no_records(bench: Bench) -> None:
+    options = {"format": "text", "pattern": r"^(?P<ts>\S+) (?P<ev>\S+) (?P<u>\S+)$"}
+    content = b"# rotated\n2020-01-01 view u1\n  #\n\n#2020-01-02 view u2\n# why\n"
+    assert kept(bench, content, "a.log", comment="#", **options) == ([2], [])
+    assert kept(bench, content, "a.log", **options) == ([2], [1, 3, 5, 6])
+
+
+def test_quotes_of_a_w3c_log_are_no_part_of_its_fields(bench: Bench) -> None:
+    log = b'#Fields: ts ev u x\n"2020-01-01 10:00:00" "view ""it""" "-" "\n"2020-01-01" view "u 1" "a b"\n'
+    columns = {"event_ts": "ts", "event_name": "ev", "user_id": "coalesce(u, 'nobody')"}
+    outcome = bench.load("a.log", log, format="w3c", columns=columns)
+    found = [(e["event_ts"].hour, e["event_name"], e["user_id"], e["properties"]) for e in outcome.events]
+    assert found == [(10, 'view "it"', "nobody", '{"x":"\\""}'), (0, "view", "u 1", '{"u":"u 1","x":"a b"}')]
+
+
 def test_keys_that_differ_by_case_keep_their_own_values(bench: Bench) -> None:
     record = json.loads(JSON) | {"U": "b", "EV": 1, "k": "x", "K": {"k": 2}}
     (event,) = bench.load("a.jsonl", json.dumps(record)).events
