@@ -320,6 +320,10 @@ def test_snowplow_with_a_header_as_csv_reads_it(product: str, load: LoadPreset) 
     def first(row: dict[str, str], *names: str) -> str | None:
         return next((row[name] for name in names if row.get(name)), None)
 
+    def of_app(row: dict[str, str], what: str) -> str | None:
+        (context,) = json.loads(row.get("contexts_com_snowplowanalytics_snowplow_client_session_1_0_1") or "[]") or [{}]
+        return first(context, f"{what}_id", f"{what}Id")
+
     wanted = (
         {
             "event_id": row["event_id"],
@@ -329,8 +333,8 @@ def test_snowplow_with_a_header_as_csv_reads_it(product: str, load: LoadPreset) 
             "event_ts": moment(first(row, "true_tstamp", "derived_tstamp", "collector_tstamp") or ""),
             "received_ts": moment(row["collector_tstamp"]),
             "user_id": first(row, "user_id"),
-            "anonymous_id": first(row, "domain_userid", "network_userid"),
-            "source_session_id": first(row, "domain_sessionid"),
+            "anonymous_id": first(row, "domain_userid") or of_app(row, "user") or first(row, "network_userid"),
+            "source_session_id": first(row, "domain_sessionid") or of_app(row, "session"),
             "page": first(row, "page_urlpath"),
             "referrer": first(row, "page_referrer"),
             "utm_source": first(row, "mkt_source"),
@@ -347,6 +351,27 @@ def test_snowplow_with_a_header_as_csv_reads_it(product: str, load: LoadPreset) 
         for row in rows
     )
     assert_same(load("snowplow", path), wanted, "properties")
+
+
+def test_apps_of_snowplow_name_device_and_session_in_a_context(tmp_path: Path, load: LoadPreset) -> None:
+    columns = preset("snowplow")["csv"]["columns"]
+    session: Row = {"schema": "iglu:com.snowplowanalytics.snowplow/client_session/jsonschema/1-0-2"}
+    session["data"] = {"userId": "device", "sessionId": "session"}
+    contexts = [{"schema": "iglu:x/web_page/jsonschema/1-0-0", "data": {"userId": "other"}}, session]
+    known = {"event": "struct", "se_action": "tap", "collector_tstamp": "2024-02-01", "network_userid": "network"}
+    rows = [
+        {"event_id": "app", "contexts": json.dumps({"data": contexts})},
+        {"event_id": "web", "contexts": json.dumps({"data": contexts[:1]})},
+        {"event_id": "cut", "contexts": '{"data": ['},
+    ]
+    lines = ["\t".join({**known, **row}.get(column, "") for column in columns) for row in rows]
+    path = tmp_path / "enriched.tsv"
+    path.write_text("\n".join(lines))
+    found = [
+        (event["event_id"], event["anonymous_id"], event["source_session_id"])
+        for event in load("snowplow", path, csv={"quote": ""})
+    ]
+    assert found == [("app", "device", "session"), ("web", "network", None), ("cut", "network", None)]
 
 
 @needs_shared_data
