@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 # A dump that cannot be opened has no rows to be wrong: its source's check fails for all to see, and the night goes
-# on with what could be read.
+# on with what could be read. A source of which nothing was ever read has a check of its own, which does block.
 NEVER_BLOCKS = frozenset({"every_file_could_be_read"})
 
 

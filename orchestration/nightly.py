@@ -5,8 +5,16 @@ import subprocess
 import sys
 import time
 import warnings
+from dataclasses import dataclass, field
 
-from dagster import AssetCheckSeverity, DagsterEvent, DagsterInstance
+from dagster import (
+    AssetCheckEvaluation,
+    AssetCheckSeverity,
+    DagsterEvent,
+    DagsterInstance,
+    ExecuteInProcessResult,
+    JsonMetadataValue,
+)
 from rich.console import Console
 
 from orchestration.declarations import DeclarationError, Declarations
@@ -22,6 +30,23 @@ nux:
   enabled: false
 """
 
+WARNINGS_SHOWN = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class Night:
+    """What a night left to be said.
+
+    Attributes:
+        failures: Why it was not published; none when it was.
+        notices: What an analyst should look at all the same.
+        failed_files: By source, how many dumps could not be loaded.
+    """
+
+    failures: list[str] = field(default_factory=list)
+    notices: list[str] = field(default_factory=list)
+    failed_files: dict[str, int] = field(default_factory=dict)
+
 
 def main() -> int:
     """Run the night and print its report.
@@ -35,18 +60,20 @@ def main() -> int:
     try:
         declarations = Declarations.load(settings.declarations)
         simulate_where_empty(settings, declarations, errors)
-        failures = run_night(settings)
+        night = run_night(settings)
     except (DeclarationError, DbtFailed) as error:
         errors.print(str(error), style="red", highlight=False, markup=False, soft_wrap=True)
         return 2
-    if failures:
-        for failure in failures:
+    if night.failures:
+        print_notices(night.notices, errors)
+        for failure in night.failures:
             errors.print(failure, style="red", highlight=False, markup=False, soft_wrap=True)
         errors.print("The night was not published; what was published before is untouched.", style="bold red")
         return 1
     from orchestration.report import print_report
 
-    print_report(settings, console)
+    print_report(settings, console, declared=list(declarations.sources), failed_files=night.failed_files)
+    print_notices(night.notices, console)
     console.print(f"\nDone in {time.monotonic() - started:.0f} s.")
     return 0
 
@@ -67,21 +94,75 @@ def prepare_dagster(settings: Settings) -> None:
     os.environ["DAGSTER_HOME"] = str(settings.dagster_home)
 
 
-def run_night(settings: Settings) -> list[str]:
-    """Materialise everything and run every check; give the reasons of failed steps, none if all went well."""
+def print_notices(notices: list[str], console: Console) -> None:
+    """Print what went by in the log, once more and in one place."""
+    if notices:
+        console.print("\n[bold]Worth a look[/bold]")
+        for notice in notices:
+            console.print(notice, style="yellow", highlight=False, markup=False, soft_wrap=True)
+
+
+def run_night(settings: Settings) -> Night:
+    """Materialise everything and run every check."""
     prepare_dagster(settings)
     warnings.filterwarnings("ignore", module="dagster")
     from orchestration.definitions import defs
 
     with DagsterInstance.get() as instance:
         result = defs.resolve_job_def("nightly").execute_in_process(instance=instance, raise_on_error=False)
-    failed_checks = [
-        f"{check.asset_key.to_user_string()}: {check.check_name} failed. {check.description or ''}".strip()
-        for check in result.get_asset_check_evaluations()
-        if not check.passed and check.severity == AssetCheckSeverity.ERROR
-    ]
-    failed_steps = [_reason(event) for event in result.all_events if event.is_step_failure]
-    return [*failed_checks, *(reason for reason in failed_steps if reason)] if failed_steps else []
+        return _told(result)
+
+
+def _told(result: ExecuteInProcessResult) -> Night:
+    failed = [check for check in result.get_asset_check_evaluations() if not check.passed]
+    errors = [_failed_check(check, failed) for check in failed if check.severity == AssetCheckSeverity.ERROR]
+    notices = [_failed_check(check, failed) for check in failed if check.severity == AssetCheckSeverity.WARN]
+    failed_files = {}
+    for event in result.get_asset_materialization_events():
+        loaded = event.step_materialization_data.materialization
+        key, said = loaded.asset_key.path, loaded.metadata
+        if key[0] != "lake":
+            continue
+        failed_files[key[1]] = int(str(said["dumps_failed"].value))
+        if isinstance(said["warnings"], JsonMetadataValue):
+            explained = [check.description or "" for check in failed if check.asset_key == loaded.asset_key]
+            notices += _warnings("/".join(key), said["warnings"].value, explained)
+    steps = [reason for event in result.all_events if event.is_step_failure if (reason := _reason(event))]
+    if not any(event.is_step_failure for event in result.all_events):
+        return Night(notices=_each_once([*errors, *notices]), failed_files=failed_files)
+    return Night(failures=_each_once([*errors, *steps]), notices=_each_once(notices), failed_files=failed_files)
+
+
+def _warnings(asset: str, said: object, explained: list[str]) -> list[str]:
+    """A load's warnings, without those that are the reason of a failed check."""
+    texts = said if isinstance(said, list) else []
+    texts = [f"{asset}: {text}" for text in texts if not any(text in reason for reason in explained)]
+    left = len(texts) - WARNINGS_SHOWN
+    return [*texts[:WARNINGS_SHOWN], *([f"{asset}: and {left:,} warnings more, in the log"] if left > 0 else [])]
+
+
+def _failed_check(check: AssetCheckEvaluation, failed: list[AssetCheckEvaluation]) -> str:
+    """A failed check in words; nothing where another check of the same asset says all that it says."""
+    said = check.description or ""
+    if any(
+        said and other.asset_key == check.asset_key and said != other.description and said in (other.description or "")
+        for other in failed
+    ):
+        return ""
+    verdict = " failed." if check.severity == AssetCheckSeverity.ERROR else ":"
+    return f"{check.asset_key.to_user_string()}: {check.check_name}{verdict} {said}".strip()
+
+
+def _each_once(texts: list[str]) -> list[str]:
+    """Texts without the lines that stood in one before: a gate's refusal repeats what its check said."""
+    said: set[str] = set()
+    kept = []
+    for text in texts:
+        lines = [line for line in text.splitlines() if line not in said]
+        said.update(lines)
+        if lines:
+            kept.append("\n".join(lines))
+    return kept
 
 
 def _reason(event: DagsterEvent) -> str:

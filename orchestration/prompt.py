@@ -18,9 +18,12 @@ BANNER = """\
 
 def main() -> int:
     """Replace this process by the DuckDB prompt."""
-    marts = Settings().published / "marts.duckdb"
+    settings = Settings()
+    marts = settings.published / "marts.duckdb"
     if not marts.exists():
-        Console(stderr=True).print(f"Nothing is published at {marts} yet: run [bold]make run[/bold] first.")
+        Console(stderr=True).print(
+            f"Nothing is published at {marts} yet: run [bold]{settings.command('run')}[/bold] first.", soft_wrap=True
+        )
         return 2
     shell = Path(sys.executable).parent / "duckdb"
     arguments = [str(shell), "-readonly", str(marts), "-cmd", "use marts.marts;"]

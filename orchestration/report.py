@@ -1,6 +1,7 @@
 """What a finished night says in the terminal: rows, rejects, models, and three questions answered."""
 
 import json
+from collections.abc import Mapping, Sequence
 
 import duckdb
 from rich.box import SIMPLE_HEAD
@@ -51,20 +52,33 @@ QUERIES = (
 )
 
 
-def print_report(settings: Settings, console: Console) -> None:
-    """Print what the published file holds."""
+def print_report(
+    settings: Settings, console: Console, *, declared: Sequence[str], failed_files: Mapping[str, int]
+) -> None:
+    """Print what the published file holds.
+
+    Args:
+        settings: Where it lies.
+        console: Where to print.
+        declared: The declared sources.
+        failed_files: By source, how many dumps could not be loaded this night.
+    """
     path = settings.published / "marts.duckdb"
     with duckdb.connect(str(path), read_only=True) as connection:
         connection.execute("use marts.marts")
         console.print(_rows(connection))
-        console.print(_loads(connection))
+        console.print(_loads(connection, declared, failed_files))
         models, verdicts = _models(connection)
         console.print(models)
         for verdict in verdicts:
             console.print(f"  {verdict}", soft_wrap=True, highlight=False)
         console.print(f"\n[bold]Published[/bold] {path}", soft_wrap=True)
         console.print(f"and as Parquet under {settings.published / 'parquet'}", soft_wrap=True)
-        console.print("Query it at any time with [bold]make sql[/bold]; see the lineage with [bold]make ui[/bold].\n")
+        console.print(
+            f"Query it at any time with [bold]{settings.command('sql')}[/bold]; "
+            f"see the lineage with [bold]{settings.command('ui')}[/bold].\n",
+            soft_wrap=True,
+        )
         for question, sql in QUERIES:
             console.print(f"[bold]{question}[/bold]")
             console.print(_dedent(sql), style="dim", highlight=False, soft_wrap=True)
@@ -84,16 +98,32 @@ def _rows(connection: duckdb.DuckDBPyConnection) -> Table:
     return grid
 
 
-def _loads(connection: duckdb.DuckDBPyConnection) -> Table:
+def _loads(connection: duckdb.DuckDBPyConnection, declared: Sequence[str], failed_files: Mapping[str, int]) -> Table:
+    """What came of each source, also of one of which nothing came. A copy is a row whose event another row is."""
     return _table(
         connection.execute(
             """
-            select source, count(*) as files, sum(rows) as rows, sum(filtered) as filtered, sum(rejected) as rejected,
-
-                strftime(min(first_event_ts), '%Y-%m-%d %H:%M') as first_event,
-                strftime(max(last_event_ts), '%Y-%m-%d %H:%M') as last_event
-            from ops.loads where status = 'live' group by source order by source
-            """
+            with declared as (
+                select unnest($1::varchar[]) as source, unnest($2::bigint[]) as failed
+            ),
+            loaded as (
+                select
+                    source, count(*) as files, sum(rows)::bigint as rows, sum(filtered)::bigint as filtered,
+                    sum(rejected)::bigint as rejected, min(first_event_ts) as first_ts, max(last_event_ts) as last_ts
+                from ops.loads where status = 'live' group by source
+            ),
+            counted as (
+                select source, count(*) as events from events group by source
+            )
+            select
+                source, coalesce(files, 0) as files, coalesce(failed, 0) as failed, coalesce(rows, 0) as rows,
+                coalesce(filtered, 0) as filtered, coalesce(rejected, 0) as rejected,
+                coalesce(rows, 0) - coalesce(events, 0) as copies,
+                strftime(first_ts, '%Y-%m-%d') as first_event, strftime(last_ts, '%Y-%m-%d') as last_event
+            from declared full join loaded using (source) left join counted using (source)
+            order by source
+            """,
+            [list(declared), [failed_files.get(source, 0) for source in declared]],
         ),
         title="What came in",
     )

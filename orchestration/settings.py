@@ -1,6 +1,7 @@
 """Every path and environment variable of Ávila, read once and frozen."""
 
 import os
+import shlex
 from functools import cached_property
 from pathlib import Path
 
@@ -29,6 +30,11 @@ class Settings(BaseSettings):
     def root(self) -> Path:
         """The data directory as an absolute path."""
         return self.data_dir.expanduser().resolve()
+
+    def command(self, target: str) -> str:
+        """A command of the Makefile as it is to be typed for this warehouse."""
+        elsewhere = f"AVILA_DATA_DIR={shlex.quote(str(self.root))} " if "data_dir" in self.model_fields_set else ""
+        return f"{elsewhere}make {target}"
 
     @property
     def declarations(self) -> Path:

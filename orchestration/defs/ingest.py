@@ -1,7 +1,7 @@
 """Dumps into the lake, one asset a source; then the lake's catalogue into the warehouse."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from typing import Any
@@ -20,12 +20,13 @@ from dagster import (
 )
 
 from orchestration.house import open_house
-from orchestration.ingestion.lake import Lake, Progress
+from orchestration.ingestion.lake import Lake, Progress, RejectReason
 from orchestration.ingestion.sources import Source
 from orchestration.runs import start_run
 from orchestration.warehouse import connect
 
 HOUSE = open_house()
+RAW_SHOWN = 160
 
 
 class Heartbeat:
@@ -55,7 +56,7 @@ def patterns(source: Source) -> str:
 
 def lake_asset(name: str, source: Source) -> AssetsDefinition:
     """The asset that loads one declared source."""
-    files_read, rejects_few = "every_file_could_be_read", "rejected_share_within_limit"
+    files_read, has_data, rejects_few = "every_file_could_be_read", "something_is_loaded", "rejected_share_within_limit"
 
     @asset(
         key=["lake", name],
@@ -65,6 +66,9 @@ def lake_asset(name: str, source: Source) -> AssetsDefinition:
         deps=[["landing", name]],
         check_specs=[
             AssetCheckSpec(files_read, asset=["lake", name], description="No dump failed to open."),
+            AssetCheckSpec(
+                has_data, asset=["lake", name], description="The lake holds at least one dump, of this night or before."
+            ),
             AssetCheckSpec(
                 rejects_few,
                 asset=["lake", name],
@@ -82,7 +86,10 @@ def lake_asset(name: str, source: Source) -> AssetsDefinition:
                 threads=settings.threads,
                 on_progress=Heartbeat(context),
             )
+            is_empty = not lake.is_loaded(name)
             share = lake.rejected_share(name)
+            over = share > HOUSE.declarations.max_rejected_share(name)
+            reasons = lake.frequent_rejects(name) if over else []
         context.log.info(
             f"{name}: {report.loaded} new dumps, {report.rows:,} rows, {report.filtered:,} filtered, "
             f"{report.rejected:,} rejected; {report.unchanged} dumps were loaded before"
@@ -97,11 +104,12 @@ def lake_asset(name: str, source: Source) -> AssetsDefinition:
                 "dumps_replaced": report.replaced,
                 "dumps_unchanged": report.unchanged,
                 "copies_of_loaded_dumps": report.duplicate,
+                "dumps_failed": report.failed,
                 "filtered": report.filtered,
                 "rejected": report.rejected,
                 "first_event": str(report.first_event_ts),
                 "last_event": str(report.last_event_ts),
-                "warnings": MetadataValue.md("\n".join(f"- {text}" for text in report.warnings) or "none"),
+                "warnings": MetadataValue.json(list(report.warnings)),
             },
         )
         yield AssetCheckResult(
@@ -110,16 +118,42 @@ def lake_asset(name: str, source: Source) -> AssetsDefinition:
             severity=AssetCheckSeverity.ERROR,
             description="\n".join(report.failures) or None,
         )
+        why_empty = "\n".join(report.failures or report.warnings)
+        yield AssetCheckResult(
+            check_name=has_data,
+            passed=not is_empty,
+            severity=AssetCheckSeverity.ERROR,
+            description=f"Nothing of this source has ever been loaded.\n{why_empty}" if is_empty else None,
+        )
         limit = HOUSE.declarations.max_rejected_share(name)
         yield AssetCheckResult(
             check_name=rejects_few,
-            passed=share <= limit,
+            passed=not over,
             severity=AssetCheckSeverity.ERROR,
-            description=None if share <= limit else f"{share:.1%} of the rows are rejected, over {limit:.1%}",
+            description=too_many_rejects(name, share, limit, reasons) if over else None,
             metadata={"share": share, "limit": limit},
         )
 
     return load
+
+
+def too_many_rejects(name: str, share: float, limit: float, reasons: Sequence[RejectReason]) -> str:
+    """What was rejected, why, and what to do about it."""
+    said = [f"{share:.1%} of the rows are rejected, over {limit:.1%}; most often:"]
+    for found in reasons:
+        raw = " ".join((found.raw_text or "").split())
+        said += [
+            f"  {found.count:,} rows: {found.reason}",
+            f"    {found.file}:{found.row_number}  {raw[:RAW_SHOWN]}{'…' if len(raw) > RAW_SHOWN else ''}",
+        ]
+    files = HOUSE.settings.lake / "rejects" / "*.parquet"
+    return "\n".join(
+        [
+            *said,
+            "  Filter such rows with `where:`, mend the expression, or raise `rejects: {max_share: …}`.",
+            f"  All of them: .venv/bin/duckdb -c \"from '{files}' where source = '{name}'\"",
+        ]
+    )
 
 
 def run_started_at(context: AssetExecutionContext) -> datetime:

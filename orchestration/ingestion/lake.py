@@ -5,7 +5,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import duckdb
@@ -29,6 +29,17 @@ _ARROW = {
 }
 
 
+@dataclass(frozen=True, kw_only=True)
+class RejectReason:
+    """Why some rows were rejected, and the first of them."""
+
+    count: int
+    reason: str
+    file: str
+    row_number: int
+    raw_text: str | None
+
+
 class Lake:
     """A directory of loaded events.
 
@@ -50,12 +61,42 @@ class Lake:
         """Every load there was, by `load_seq`."""
         return self._catalog.loads(source)
 
+    def is_loaded(self, source: str) -> bool:
+        """Whether the lake holds a dump of a source."""
+        return any(load.status == "live" for load in self.loads(source))
+
     def rejected_share(self, source: str) -> float:
         """The share of a source's live rows that were rejected; 0 without rows."""
         live = [load for load in self.loads(source) if load.status == "live"]
         rejected = sum(load.rejected for load in live)
         total = rejected + sum(load.rows + load.filtered for load in live)
         return rejected / total if total else 0.0
+
+    def frequent_rejects(self, source: str, limit: int = 3) -> list[RejectReason]:
+        """The reasons that most of a source's rejected rows have, the values that they name put aside."""
+        live = [load.rejects_file for load in self.loads(source) if load.status == "live"]
+        files = [str(self.root / file) for file in live if file]
+        if not files:
+            return []
+        with duckdb.connect() as connection:
+            found = connection.execute(
+                """
+                with first as (
+                    select
+                        count(*) as rows,
+                        min_by(struct_pack(reason, file, row_number, raw_text), (file, row_number)) as example
+                    from read_parquet($1)
+                    group by regexp_replace(reason, $$'.*'$$, '…', 's')
+                )
+                select rows, example.reason, example.file, example.row_number, example.raw_text
+                from first order by rows desc, example.file, example.row_number limit $2
+                """,
+                [files, limit],
+            ).fetchall()
+        return [
+            RejectReason(count=count, reason=reason, file=file, row_number=row, raw_text=raw)
+            for count, reason, file, row, raw in found
+        ]
 
     def load(
         self,

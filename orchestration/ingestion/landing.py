@@ -2,6 +2,7 @@
 
 import glob
 import hashlib
+import itertools
 from pathlib import Path
 
 from orchestration.ingestion.bucket import SCHEME, Bucket, BucketError
@@ -34,7 +35,16 @@ class Landing:
         for pattern in source.path:
             self._find(pattern)
         if not self._paths and not self._bucket and not self.failures:
-            self.warnings.append(f"source {source.name}: no file matches {', '.join(source.path)}")
+            looked = dict.fromkeys(self._looked_in(pattern) for pattern in source.path if "://" not in pattern)
+            where = f"; looked in {' and '.join(looked)}" if looked else ""
+            self.warnings.append(f"source {source.name}: no file matches {', '.join(source.path)}{where}")
+
+    def _looked_in(self, pattern: str) -> str:
+        """The directory that a pattern's files would be in, or above."""
+        parts = (self._data_dir / Path(pattern).expanduser()).parts
+        plain = Path(*itertools.takewhile(lambda part: not glob.has_magic(part), parts))
+        directory = plain.parent if len(plain.parts) == len(parts) and not plain.is_dir() else plain
+        return str(directory) if directory.is_dir() else f"{directory}, which does not exist"
 
     def _find(self, pattern: str) -> None:
         if pattern.startswith(SCHEME):
@@ -54,7 +64,8 @@ class Landing:
         for path in map(Path, sorted(matches)):
             if path.is_dir():
                 if "**" not in pattern:
-                    self.warnings.append(f"{path} is a directory, not a dump; its files are not looked at")
+                    inside = f"{pattern.rstrip('/')}/*"
+                    self.warnings.append(f"{path} is a directory, not a dump; to read its files, write {inside}")
             elif path.is_file():
                 self._paths[self._name(path)] = path
             else:

@@ -48,6 +48,7 @@ class LoadReport:
         withdrawn: Loads whose rows went with their file.
         rows: Events loaded now, as are the other counts and times.
         first_event_ts: In UTC, as ISO 8601 text.
+        failed: Files that could not be loaded.
         warnings: What an analyst should know.
         failures: What could not be loaded, and the cure. The rest of the source is loaded all the same.
     """
@@ -64,6 +65,7 @@ class LoadReport:
     first_event_ts: str | None = None
     last_event_ts: str | None = None
     seconds: float = 0.0
+    failed: int = 0
     warnings: tuple[str, ...] = ()
     failures: tuple[str, ...] = ()
 
@@ -118,7 +120,7 @@ class Loading:
         try:
             mapping = Mapping(self._source, self._connection)
         except MappingError as error:
-            return LoadReport(source=self._source.name, failures=(str(error),))
+            return LoadReport(source=self._source.name, failed=len(self._seen), failures=(str(error),))
         self._warn(self._landing.warnings)
         self._fail(self._landing.failures)
         done = self._load(mapping, self._wanted())
@@ -217,7 +219,7 @@ class Loading:
                 continue
             names = [column.name for column in shape.columns]
             lacking = f"source {self._source.name}, {shown(key)}: no column {'.'.join(reference)} in"
-            known_names = f"{nearest(reference[0], names)} Its columns are {listed(names)}"
+            known_names = f"{nearest(reference[0], names)}{_unquoted(mapping, key)} Its columns are {listed(names)}"
             if not shape.is_json:
                 self._fail([f"{lacking} {file}.{known_names}"])
                 return False
@@ -410,6 +412,7 @@ class Loading:
             rejected=sum(loaded.rejected for loaded in self._loaded),
             first_event_ts=min(firsts, default=None),
             last_event_ts=max(lasts, default=None),
+            failed=len(self._failures),
             warnings=tuple(self._warnings),
             failures=tuple(self._failures),
         )
@@ -417,6 +420,15 @@ class Loading:
     def _is_known(self, file: File) -> bool:
         """Whether a file was known with the content that it has."""
         return file.file in self._known and self._known[file.file].content_hash == file.content_hash
+
+
+def _unquoted(mapping: Mapping, key: str) -> str:
+    """A hint where a name that is no column may be a text whose quotes YAML took."""
+    expression = mapping.expressions.get(key)
+    if expression is None or expression.bare is None or len(expression.bare) > 1:
+        return ""
+    name = expression.bare[0]
+    return f" For the text {name} write \"'{name}'\"."
 
 
 def _hash(text: str) -> str:

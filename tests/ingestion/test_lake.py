@@ -196,6 +196,44 @@ def test_sources_do_not_touch_one_another(house: House) -> None:
     assert len({load.load_id for load in house.lake.loads()}) == 2
 
 
+def test_paths_that_match_nothing_say_where_was_looked(house: House) -> None:
+    house.write("web/a.csv", "ts,ev,u\n")
+    root = house.root
+    looked = {
+        "landing/tills/*.csv": f"looked in {root}/landing/tills, which does not exist",
+        "landing/web/*.jsonl": f"looked in {root}/landing/web",
+        "landing/*/b.csv": f"looked in {root}/landing",
+        "landing/web/b.csv": f"looked in {root}/landing/web",
+    }
+    for path, said in looked.items():
+        assert house.load(path=(path,)).warnings == (f"source web: no file matches {path}; {said}",)
+    assert f"{root}/landing/web is a directory, not a dump; to read its files, write landing/web/*" in (
+        house.load(path=("landing/web/",)).warnings
+    )
+    assert not house.lake.is_loaded("web")
+
+
+def test_a_text_without_its_quotes_is_told(house: House) -> None:
+    house.write("a.csv", "ts,ev,u\n2020-01-01,v,u\n")
+    report = house.load(columns={**COLUMNS, "event_name": "purchase"})
+    assert "no column purchase in landing/a.csv. For the text purchase write \"'purchase'\"." in report.failures[0]
+    assert report.failed == 1
+    report = house.load(columns={**COLUMNS, "event_name": "upper(purchase)"})
+    assert "For the text" not in report.failures[0]
+
+
+def test_rejects_are_summed_up_by_reason(house: House) -> None:
+    house.write("a.csv", "ts,ev,u\n2020-01-01,v,u\nx,v,u\n2020-01-01,,u\ny,v,u\n")
+    house.write("b.csv", "ts,ev,u\nit's late,v,u\n")
+    house.load()
+    first, second = house.lake.frequent_rejects("web")
+    assert (first.count, first.file, first.row_number, first.raw_text) == (3, "landing/a.csv", 2, "x,v,u")
+    assert first.reason.startswith("event_ts is 'x', not a timestamp")
+    assert (second.count, second.reason) == (1, "event_name is missing")
+    assert house.lake.frequent_rejects("web", limit=1) == [first]
+    assert house.lake.frequent_rejects("other") == []
+
+
 def test_the_catalogue_is_published_whole(house: House) -> None:
     house.write("a.csv", day(1) + "2020-01-01,v\nnope,view,u\n")
     house.write("b.csv", day(2, rows=1))
