@@ -105,6 +105,8 @@ def test_tests_and_gates_are_checks(location: dict[str, Any]) -> None:
     assert "ml/conversion_predictions:expectations_of_conversion_scores" in checks
     assert "marts/cohort_retention:assert_retention_never_exceeds_cohort" in checks
     assert "lake/shop:rejected_share_within_limit" in checks
+    assert "lake/shop:something_is_loaded" in checks
+    assert "intermediate/int_events_identified:declared_events_occur" in checks
     sentences = {path.stem for path in (PROJECT_ROOT / "dbt_project" / "tests" / "marts").glob("*.sql")}
     assert sentences <= {check.split(":")[1] for check in checks}
 
