@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Iterable
 
 import duckdb
 
@@ -15,6 +16,10 @@ BLANK = "\ufdd2"
 """The fault of a line that holds no record."""
 EMPTY = "\ufdd4"
 """The fault of a document whose list of events is empty."""
+CARRIED = 16 << 10
+"""How much of a document, in characters, each item of its list is given whatever it is."""
+SHORT = 1 << 10
+"""How long a value may be that is repeated for each item of a longer document."""
 RETYPE = "\ufdd3"
 """The fault of a row that proves a column of whole numbers to hold others; the column's name follows."""
 
@@ -54,6 +59,7 @@ class Fields:
         self._typed: dict[str, tuple[str, str]] = {}  # alias to (SQL, type)
         self._nested: set[int] = {i for i, column in enumerate(self.columns) if column.kind == "nested"}
         self._scalars: set[int] = set()
+        self._read: set[str] = set()
         self._exact: dict[str, int] = {}
         self._folded: dict[str, int] = {}
         for position, column in enumerate(self.columns):
@@ -90,6 +96,7 @@ class Fields:
             kept: Whether the column stays among the row's properties besides, and so must stay JSON.
         """
         position = self.find(reference[0])
+        self._read.add(reference[0] if position is None else self.columns[position].name)
         if position is None and self.shape.is_json:
             self.columns.append(Column(name=reference[0], kind="empty"))
             position = len(self.columns) - 1
@@ -263,7 +270,7 @@ class Fields:
         )
         steps: list[Layer | str] = [{"fault": fault}, {"good": "case when fault is null then line end"}]
         if unnest:
-            steps += _unnested(unnest)
+            steps += _unnested(unnest, self._read)
         own = self.own_keys()
         structure = {self.columns[i].name: "JSON" if self.holds_json(i) else "VARCHAR" for i in own}
         if structure:
@@ -335,24 +342,38 @@ def _group_names(pattern: str) -> list[str]:
     return list(re.compile(pattern).groupindex)
 
 
-def _unnested(key: str) -> list[Layer | str]:
+def _unnested(key: str, read: Iterable[str]) -> list[Layer | str]:
     """Each item of a list as a record of its own, the document's other keys beside its own.
 
     A document without the list is a record itself. One whose list is empty is a record, too, so that it counts.
+    What is long in the document, and read by no expression, is not repeated for each item.
+
+    Args:
+        key: The list's.
+        read: The keys that expressions read.
     """
     path = _pointer(key)
     is_list = f"good is not null and json_type(good, {path}) = 'ARRAY'"
-    without = literal(json.dumps({key: None}, ensure_ascii=False))
-    items = f"cast(json_extract(good, {path}) as json[])"
-    joined = f"lambda item: cast(json_merge_patch(json_merge_patch(good, {without}), item) as varchar)"
-    listed = f"case when {is_list} and fault is null then list_transform({items}, {joined}) else [good] end"
     empty = f"case when {is_list} and json_array_length(good, {path}) = 0 then {literal(EMPTY)} else fault end"
+    without = literal(json.dumps({key: None}, ensure_ascii=False))
+    rest = f"case when {is_list} and fault is null then cast(json_merge_patch(good, {without}) as varchar) end"
+    value = "json_extract(rest, '/' || replace(replace(k, '~', '~0'), '/', '~1'))"
+    is_short = f"contains([{', '.join(map(literal, sorted(read)))}], k) or length(cast({value} as varchar)) <= {SHORT}"
+    kept = f"cast(to_json(k) as varchar) || ':' || cast({value} as varchar)"
+    pairs = f"list_transform(list_filter(json_keys(rest), lambda k: {is_short}), lambda k: {kept})"
+    carried = f"case when length(rest) > {CARRIED} then '{{' || array_to_string({pairs}, ',') || '}}' else rest end"
+    items = f"case when rest is null then [good] else cast(cast(json_extract(good, {path}) as json[]) as varchar[]) end"
+    # Joined after the list is taken apart: before, all of a batch's items would hold a copy at the same time.
+    joined = "case when rest is null then item else cast(json_merge_patch(rest, item) as varchar) end"
     is_item = "fault is not null or starts_with(ltrim(good), '{')"
     whole = f"case when {is_item} then fault else 'not a JSON object' end"
     return [
         f"select * replace ({empty} as fault) from {{from}}",
-        {"items": listed},
-        "select * exclude (items, good), unnest(items) as good from {from}",
+        {"rest": rest},
+        {"items": items},
+        f"select * replace ({carried} as rest) from {{from}}",
+        "select * exclude (items, good), unnest(items) as item from {from}",
+        f"select * exclude (rest, item), {joined} as good from {{from}}",
         f"select * replace (row_number() over () as rn, {whole} as fault) from {{from}}",
     ]
 

@@ -3,6 +3,7 @@
 import json
 import re
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -13,9 +14,10 @@ from hypothesis import strategies as st
 
 from orchestration.ingestion import shapes
 from orchestration.ingestion.expressions import Expression
+from orchestration.ingestion.loader import Loader, connect
 from orchestration.ingestion.mappings import Mapping, MappingError
 from orchestration.ingestion.sources import Source, with_preset
-from tests.ingestion.conftest import COLUMNS, Bench, House, source
+from tests.ingestion.conftest import COLUMNS, Bench, House, rows_of, source
 
 CSV = (
     "ts,ev,u,Quantity,UnitPrice,CustomerID,InvoiceDate,date,code\n"
@@ -313,6 +315,25 @@ def test_an_unnested_list_gives_a_row_for_each_item(bench: Bench) -> None:
         "a.jsonl", '  {"u": "u", "ts": "2020-01-01", "ev": "blanks before it"}', unnest="items"
     ).events
     assert event["user_id"] == "u"
+
+
+def test_what_is_long_beside_an_unnested_list_is_not_repeated_for_each_item(tmp_path: Path) -> None:
+    """A document of 1 MB beside 800 items would be 800 MB: here it has 200 MB, and is loaded."""
+    items = [{"ts": "2020-01-01", "ev": "v", "n": n} for n in range(800)]
+    document = {"u": "u", "a": items, "b": ["x" * 1000] * 1000, "c": "short", "d": "y" * 2000, "e/~": {"f": 1}}
+    path = tmp_path / "a.jsonl"
+    path.write_text(json.dumps(document))
+    declared = source(unnest="a", columns={**COLUMNS, "item_id": "length(d)"})
+    with connect(memory_limit="200MB", threads=1, spill=tmp_path / "spill") as connection:
+        mapping = Mapping(declared, connection)
+        shape = shapes.inspect(path, declared, mapping.wanted)
+        target = tmp_path / "out.parquet"
+        loaded = Loader(mapping, connection).load(path, shape, file="a", load_id="load", target=target)
+    assert (loaded.rows, loaded.rejected) == (800, 0)
+    events = rows_of(target)
+    assert {event["item_id"] for event in events} == {"2000"}
+    properties = json.loads(events[7]["properties"])
+    assert properties == {"n": 7, "c": "short", "d": "y" * 2000, "e/~": {"f": 1}}
 
 
 EVENTS: st.SearchStrategy[Any] = st.one_of(
