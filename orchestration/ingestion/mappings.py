@@ -24,6 +24,8 @@ from orchestration.ingestion.sources import (
     Source,
 )
 
+VALUES_SHOWN = 4
+VALUE_SHOWN = 60
 FILTERED = ""
 """The verdict on a row that the source's `where` leaves out."""
 _FROM_BRACE_TO_BRACE = "ord(line) = 123 and suffix(line, '}')"
@@ -289,11 +291,11 @@ class _Binding:
         if self.where:
             failed = "x_where is null" if "where" in fallible else "false"
             condition = "x_where.v" if "where" in fallible else "x_where"
-            cases.append(f"when {failed} then 'where: the condition fails on this row'")
+            cases.append(f"when {failed} then {self._failure('where', self.where)}")
             cases.append(f"when {condition} is not true then {literal(FILTERED)}")
         cases += [
-            f"when x_{name} is null then '{name}: the expression fails on this row'"
-            for name in self.expressions
+            f"when x_{name} is null then {self._failure(name, expression)}"
+            for name, expression in self.expressions.items()
             if name in fallible
         ]
         cases += self.complaints
@@ -301,6 +303,18 @@ class _Binding:
         nobody = " and ".join(f"{name} is null" for name in IDENTITY_COLUMNS)
         cases.append(f"when {nobody} then 'no {' and no '.join(IDENTITY_COLUMNS)}'")
         return f"case {' '.join(cases)} end"
+
+    def _failure(self, key: str, expression: Expression) -> str:
+        """SQL for the reason of a row on which an expression fails: what it read there, in part."""
+        what = "condition" if key == "where" else "expression"
+        read = sorted(expression.references)
+        values = [
+            f"{literal('.'.join(reference) + ' is ')} || coalesce(chr(39) || "
+            f"left(cast({self.fields.text(reference)} as varchar), {VALUE_SHOWN}) || chr(39), 'null')"
+            for reference in read[:VALUES_SHOWN]
+        ]
+        more = [literal(f"and {len(read) - VALUES_SHOWN} more")] if len(read) > VALUES_SHOWN else []
+        return f"{literal(f'{key}: the {what} fails on this row: ')} || concat_ws(', ', {', '.join([*values, *more])})"
 
     # ------------------------------------------------------- the rest of a row
 

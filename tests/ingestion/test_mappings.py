@@ -153,7 +153,7 @@ def test_a_row_on_which_an_expression_fails_is_rejected_and_says_which(bench: Be
     body = "ts,ev,u\n2020-01-01 00:00:00,v,u\nnever,v,u\n"
     outcome = bench.load("a.csv", body, columns={**COLUMNS, "event_ts": "strptime(ts, '%Y-%m-%d %H:%M:%S')"})
     assert outcome.loaded.rows == 1
-    assert outcome.reasons == ["event_ts: the expression fails on this row"]
+    assert outcome.reasons == ["event_ts: the expression fails on this row: ts is 'never'"]
 
 
 def test_a_null_is_no_failure(bench: Bench) -> None:
@@ -168,7 +168,15 @@ def test_where_filters_and_does_not_reject(bench: Bench) -> None:
     assert outcome.reasons == ["n is 'x', not a number"]
     assert outcome.accounted == 5
     outcome = bench.load("a.csv", body, where="strptime(ts, '%Y-%m-%d') > timestamp '2000-01-01'")
-    assert outcome.reasons == ["where: the condition fails on this row"]
+    assert outcome.reasons == ["where: the condition fails on this row: ts is 'nonsense'"]
+
+
+def test_a_failure_shows_what_was_read_in_part(bench: Bench) -> None:
+    columns = {**COLUMNS, "item_id": "concat(a, b, c, d, strptime(e, '%Y'))"}
+    outcome = bench.load("a.csv", f"ts,ev,u,a,b,c,d,e\n2020-01-01,v,u,,{'x' * 99},2,,never\n", columns=columns)
+    (reason,) = outcome.reasons
+    shown = f"a is null, b is '{'x' * 60}', c is '2', d is null, and 1 more"
+    assert reason == f"item_id: the expression fails on this row: {shown}"
 
 
 REJECTS = {
