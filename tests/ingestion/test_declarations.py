@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from orchestration.declarations import DeclarationError, Declarations
-from orchestration.ingestion.sources import MAPPABLE_COLUMNS, preset_names
+from orchestration.ingestion.sources import MAPPABLE_COLUMNS, Source, preset_names
+from orchestration.settings import PROJECT_ROOT
 
 MINIMAL = "sources:\n  web:\n    path: landing/*.csv\n"
 WHOLE = """\
@@ -273,3 +275,12 @@ def test_a_format_is_told_by_the_name(tmp_path: Path) -> None:
     assert {name: web.format_of(name) for name in formats} == formats
     with pytest.raises(ValueError, match=r"cannot tell the format of a\.txt by its name; declare `format:`"):
         web.format_of("a.txt")
+
+
+def test_the_readme_names_every_option_and_its_example_is_valid(tmp_path: Path) -> None:
+    readme = (PROJECT_ROOT / "README.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```yaml\n(.*?)```", readme, re.DOTALL)
+    assert set(load(tmp_path, example).sources) == {"web", "tills"}
+    told = set(re.findall(r"^\| `(\w+)` \|", readme, re.MULTILINE))
+    assert set(Source.model_fields) - {"name", "optional_columns", "placeholder_ids"} <= told
+    assert all(f"`{name}`" in readme for name in preset_names())
