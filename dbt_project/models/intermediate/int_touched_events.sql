@@ -9,7 +9,8 @@ with arrivals as (
         event_id,
         event_ts,
         user_id,
-        anonymous_id
+        anonymous_id,
+        is_live
     from {{ ref('stg_events_changed') }}
 ),
 
@@ -27,9 +28,40 @@ stored_events as (
     {%- endif %}
 ),
 
+{% if loads_that_went() -%}
+{#- Where a copy went, another may come to stand for the event, on another device. -#}
+other_copies as (
+    select
+        source,
+        event_id,
+        event_ts,
+        user_id,
+        anonymous_id
+    from {{ ref('stg_events') }} as copies
+    where
+        exists (
+            select 1 from arrivals
+            where
+                not arrivals.is_live
+                and arrivals.source = copies.source
+                and arrivals.event_id = copies.event_id
+        )
+),
+
+{% endif -%}
 changes as (
-    select * from arrivals
+    select
+        source,
+        event_id,
+        event_ts,
+        user_id,
+        anonymous_id
+    from arrivals
     union all
+    {%- if loads_that_went() %}
+    select * from other_copies
+    union all
+    {%- endif %}
     select
         stored_events.source,
         stored_events.event_id,
@@ -59,6 +91,7 @@ device_events as (
         stored_events.event_id,
         stored_events.event_ts,
         stored_events.anonymous_id,
+        {{ sort_key(['stored_events.event_ts', 'stored_events.event_id', 'stored_events.source']) }} as place,
         devices.changed_from,
         devices.has_login,
         stored_events.user_id is not null as is_login
@@ -70,7 +103,7 @@ device_logins as (
     select
         anonymous_id,
         bool_or(is_login or has_login) as has_login,
-        max(event_ts) filter (where is_login and event_ts < changed_from) as last_login_before
+        max(place) filter (where is_login and event_ts < changed_from) as last_login_before
     from device_events
     group by anonymous_id
 ),
@@ -90,7 +123,7 @@ touched_events as (
         device_logins.has_login
         and (
             device_logins.last_login_before is null
-            or device_events.event_ts >= device_logins.last_login_before
+            or device_events.place >= device_logins.last_login_before
         )
 )
 
