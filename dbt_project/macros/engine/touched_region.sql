@@ -18,7 +18,7 @@
         {%- else -%}
             true
         {%- endif -%}
-        {%- if meta.get('or_where') %} or {{ meta.get('or_where') }}{% endif -%}
+        {%- if meta.get('or_where') %} or ({{ meta.get('or_where') }}){% endif -%}
     {%- endset -%}
 
     create or replace temp table before as

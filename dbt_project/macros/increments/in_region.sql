@@ -77,8 +77,8 @@
 
 
 {# Beside the region: the rows whose stored answer is not final. #}
-{% macro or_stored_where(column, condition) -%}
+{% macro or_stored_where(key, condition) -%}
     {%- if is_increment() -%}
-        or {{ column }} in (select {{ column }} from {{ this }} where {{ condition }})
+        or ({{ key | join(', ') }}) in (select {{ key | join(', ') }} from {{ this }} where {{ condition }})
     {%- endif -%}
 {%- endmacro %}

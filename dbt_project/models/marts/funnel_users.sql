@@ -1,7 +1,17 @@
+{#- The end of the data moves on, and back when a file is withdrawn: either may settle or unsettle a user without a
+    change. -#}
+
+{%- set unsettled %}
+    status = 'in_progress'
+    or status = 'dropped' and entered_at > (
+        select {{ add_seconds('last_event_ts', -longest_funnel_window()) }} from intermediate.int_data_span
+    )
+{%- endset -%}
+
 {{ config(
     materialized='incremental',
     unique_key=['funnel', 'user_key'],
-    meta={'region': 'users', 'or_where': "status = 'in_progress'"},
+    meta={'region': 'users', 'or_where': unsettled},
 ) }}
 
 with entries as (
@@ -12,7 +22,7 @@ with entries as (
             order by steps_completed desc, entered_at asc, last_step_at asc
         ) as entry_rank
     from {{ ref('int_funnel_entries') }} as attempts
-    where {{ in_region('users', 'attempts') }} {{ or_stored_where('user_key', "status = 'in_progress'") }}
+    where {{ in_region('users', 'attempts') }} {{ or_stored_where(['funnel', 'user_key'], unsettled) }}
 ),
 
 declared as (
