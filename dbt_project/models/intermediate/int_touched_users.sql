@@ -1,5 +1,6 @@
 {#- What lies before a user's first change stays as it is, but for the session that the change may reach: one that ended
-    no longer than the timeout before. So rows are recomputed from its start on. -#}
+    no longer than the timeout before. So rows are recomputed from its start on. Days are from the day before on: where
+    clocks go back over midnight, that day comes once more (St. John's until 2011). -#}
 -- depends_on: {{ ref('int_user_activity') }}
 
 {%- set stored_sessions = stored('sessions') %}
@@ -14,7 +15,7 @@ users as (
         user_key,
         min(event_ts) as changed_from,
         max(event_ts) as changed_until,
-        cast({{ local_timestamp('min(event_ts) filter (where is_purchase)') }} as date) as purchases_changed_from,
+        min(cast({{ local_timestamp('event_ts') }} as date)) filter (where is_purchase) as purchases_changed_from,
         {{ listed_texts('reason') }} as reasons
     from changes
     group by user_key
@@ -54,7 +55,7 @@ widened as (
 touched_users as (
     select
         *,
-        cast({{ local_timestamp('since') }} as date) as since_date
+        {{ add_days('cast(' ~ local_timestamp('since') ~ ' as date)', -1) }} as since_date
     from widened
 )
 
