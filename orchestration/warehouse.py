@@ -76,6 +76,8 @@ def connect(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
     config: dict[str, str | bool | int | float | list[str]] = {
         "memory_limit": settings.memory_limit,
         "threads": settings.threads,
+        # Newer encodings take a quarter off what writing costs. People open the published file, not this one.
+        "storage_compatibility_version": "v1.5.0",
     }
     with duckdb.connect(str(settings.warehouse), config=config) as connection:
         connection.execute("set TimeZone = 'UTC'")
@@ -93,6 +95,8 @@ def run_dbt(
     settings: Settings,
     variables: Mapping[str, Any],
     on_event: Callable[[Any], None] | None = None,
+    *,
+    parsed: Any = None,
 ) -> Any:
     """Run one dbt command in this process and give its result.
 
@@ -104,6 +108,7 @@ def run_dbt(
         settings: Where the warehouse lives.
         variables: What ``avila.yml`` declares, as dbt reads it.
         on_event: Called with every structured dbt event.
+        parsed: What ``["parse"]`` gave for the same variables, to spare dbt reading the project again.
 
     Raises:
         DbtFailed: A node failed, or the project does not parse.
@@ -119,7 +124,7 @@ def run_dbt(
     )
     target = settings.root / "warehouse" / "dbt"
     try:
-        result = dbtRunner(callbacks=[on_event] if on_event else []).invoke(
+        result = dbtRunner(manifest=parsed, callbacks=[on_event] if on_event else []).invoke(
             [
                 *command,
                 "--project-dir", str(DBT_PROJECT_DIR),
