@@ -15,7 +15,17 @@
 {%- endmacro %}
 
 {% macro default__sort_key(columns) -%}
-    row({{ columns | join(', ') }})
+    create_sort_key({% for column in columns %}{{ column }}, 'asc nulls last'{% if not loop.last %}, {% endif %}{% endfor %})
+{%- endmacro %}
+
+
+{# A number that rows with equal columns share, and few others: to look for what may be equal, never proof. #}
+{% macro row_hash(columns) -%}
+    {{ return(adapter.dispatch('row_hash')(columns)) }}
+{%- endmacro %}
+
+{% macro default__row_hash(columns) -%}
+    hash({{ columns | join(', ') }})
 {%- endmacro %}
 
 

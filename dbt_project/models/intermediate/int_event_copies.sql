@@ -1,29 +1,37 @@
 {{ config(materialized='view') }}
 
 {#- The stored event is the least of its copies so far, so it stands for them; when one of them has gone, all that are
-    left must be looked at again. -#}
--- depends_on: {{ ref('stg_events') }}, {{ ref('stg_events_changed') }}, {{ ref('int_touched_events') }}
+    left must be looked at again. Where all is built anew, nothing counts as changed or stored. -#}
 
-{%- set stored_events = stored('int_events_identified') %}
 {%- set columns = canonical_event_columns() | join(', ') %}
-
-{%- if not stored_events %}
-
-with event_copies as (
-    select * from {{ ref('stg_events') }}
-)
-
-{%- else %}
-
-{%- set went = loads_that_went() %}
+{%- set went = loads_that_went() if stored('int_events_identified') else [] %}
 
 with changed as (
     select * from {{ ref('stg_events_changed') }}
 ),
 
 stored_events as (
-    select * from {{ stored_events }} as stored
-    where {{ in_region('events', 'stored', anew=false) }}
+    select * from {{ ref('int_events_stored') }}
+),
+
+all_copies as (
+    select * from {{ ref('stg_events') }}
+),
+
+left_behind as (
+    select * from all_copies
+    {%- if went %}
+    where
+        exists (
+            select 1 from changed
+            where
+                not changed.is_live
+                and changed.source = all_copies.source
+                and changed.event_id = all_copies.event_id
+        )
+    {%- elif stored('int_events_identified') %}
+    where false
+    {%- endif %}
 ),
 
 event_copies as (
@@ -33,19 +41,9 @@ event_copies as (
     select {{ columns }} from stored_events
     {%- if went %}
     where load_id not in ({{ text_list(went) }})
-    union all
-    select {{ columns }} from {{ ref('stg_events') }} as copies
-    where
-        exists (
-            select 1 from changed
-            where
-                not changed.is_live
-                and changed.source = copies.source
-                and changed.event_id = copies.event_id
-        )
     {%- endif %}
+    union all
+    select {{ columns }} from left_behind
 )
-
-{%- endif %}
 
 select * from event_copies

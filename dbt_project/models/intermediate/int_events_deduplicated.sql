@@ -1,59 +1,40 @@
 {{ config(materialized='view') }}
 
-{#- Only the few ids that occur more than once pay for hashing and ranking. -#}
+{#- Only the few ids that may occur more than once pay for ranking. The copies are read twice: to keep them all at hand
+    for that would cost more. -#}
 
-with events as (
-    select * from {{ ref('int_event_copies') }}
-),
+{%- set event_hash = row_hash(['copies.source', 'copies.event_id']) %}
 
-repeated as (
-    select
-        source,
-        event_id
-    from events
-    group by source, event_id
-    having count(*) > 1
+with repeats as (
+    select * from {{ ref('int_event_repeats') }}
 ),
 
 once as (
-    select events.*
-    from events
-    left join repeated
-        on
-            events.source = repeated.source
-            and events.event_id = repeated.event_id
-    where repeated.event_id is null
+    select {{ canonical_event_columns() | join(', ') }} from {{ ref('int_event_copies') }} as copies
+    where {{ event_hash }} not in (select repeats.event_hash from repeats)
 ),
 
 ranked as (
     select
-        events.*,
+        copies.*,
         row_number() over (
-            partition by events.source, events.event_id
+            partition by copies.source, copies.event_id
             order by
-                events.event_ts,
-                {{ content_hash('events') }},
-                events.dump_file,
-                events.dump_row,
-                events.load_id
+                copies.event_ts,
+                {{ content_hash('copies') }},
+                copies.dump_file,
+                copies.dump_row,
+                copies.load_id
         ) as copy_rank
-    from events
-    inner join repeated
-        on
-            events.source = repeated.source
-            and events.event_id = repeated.event_id
-),
-
-first_copies as (
-    select {{ canonical_event_columns() | join(', ') }}
-    from ranked
-    where copy_rank = 1
+    from {{ ref('int_event_copies') }} as copies
+    where {{ event_hash }} in (select repeats.event_hash from repeats)
 ),
 
 deduplicated as (
     select * from once
     union all
-    select * from first_copies
+    select {{ canonical_event_columns() | join(', ') }} from ranked
+    where copy_rank = 1
 )
 
 select * from deduplicated

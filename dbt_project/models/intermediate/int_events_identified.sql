@@ -7,13 +7,9 @@
 {#- On a device, an event without a user belongs to the next identified event's user, else to the previous
     one's, else to the device itself. Only devices that saw both kinds of event need the window. -#}
 
-with events as (
-    select * from {{ ref('int_events_deduplicated') }}
-),
-
-mixed_devices as (
+with mixed_devices as (
     select anonymous_id
-    from events
+    from {{ ref('int_events_deduplicated') }}
     where anonymous_id is not null
     group by anonymous_id
     having count(user_id) > 0 and count(user_id) < count(*)
@@ -27,7 +23,7 @@ device_events as (
         events.user_id,
         events.anonymous_id,
         case when events.user_id is not null then events.event_ts end as identified_ts
-    from events
+    from {{ ref('int_events_deduplicated') }} as events
     inner join mixed_devices on events.anonymous_id = mixed_devices.anonymous_id
 ),
 
@@ -66,7 +62,7 @@ identified as (
         case when stitched.user_key != stitched.earlier_user_key then stitched.earlier_user_key end
             as earlier_user_key,
         events.*
-    from events
+    from {{ ref('int_events_deduplicated') }} as events
     left join stitched
         on
             events.source = stitched.source

@@ -14,6 +14,7 @@ attempts as (
         funnel,
         user_key,
         entered_at,
+        first_run,
         max(step_number) as steps_completed,
         max(reached_at) as last_step_at,
         {{ ordered_list('reached_at', 'step_number') }} as step_times
@@ -21,13 +22,10 @@ attempts as (
     group by funnel, user_key, entered_at, first_run
 ),
 
-ranked as (
+ordered as (
     select
         *,
-        row_number() over (
-            partition by funnel, user_key, entered_at
-            order by steps_completed desc, last_step_at asc
-        ) as attempt_rank
+        {{ sort_key(['-steps_completed', 'last_step_at', '-first_run']) }} as in_order
     from attempts
 ),
 
@@ -36,11 +34,11 @@ entries as (
         funnel,
         user_key,
         entered_at,
-        steps_completed,
-        last_step_at,
-        step_times
-    from ranked
-    where attempt_rank = 1
+        max(steps_completed) as steps_completed,
+        min_by(last_step_at, in_order) as last_step_at,
+        min_by(step_times, in_order) as step_times
+    from ordered
+    group by funnel, user_key, entered_at
 )
 
 select * from entries

@@ -7,11 +7,10 @@
 {#- Two events in one slice are less than a timeout apart, so they always share a session: sessions, days,
     cohorts and RFM follow exactly from these rows without touching events again. -#}
 
-{%- set in_order = sort_key(['event_ts', 'event_id', 'source']) %}
-
 with placed as (
     select
         *,
+        {{ sort_key(['event_ts', 'event_id', 'source']) }} as in_order,
         cast({{ local_timestamp('event_ts') }} as date) as activity_date,
         {{ clock_slice('event_ts', session_timeout_seconds()) }} as slice
     from {{ ref('int_events_identified') }}
@@ -29,20 +28,20 @@ activity as (
         slice,
         min(event_ts) as first_event_ts,
         max(event_ts) as last_event_ts,
-        min_by(event_id, {{ in_order }}) as first_event_id,
-        min_by(source, {{ in_order }}) as first_event_source,
+        min_by(event_id, in_order) as first_event_id,
+        min_by(source, in_order) as first_event_source,
         count(*) as events,
         count(*) filter (where event_name in ({{ text_list(var('page_view_events')) }})) as page_views,
         count(*) filter (where event_name in ({{ text_list(var('key_events')) }})) as key_events,
         count(*) filter (where event_name = {{ quoted(var('conversion')['event']) }}) as conversions,
         cast(coalesce(sum(revenue), 0) as decimal(18, 4)) as revenue,
-        {{ first_known('page', in_order) }} as entry_page,
-        {{ last_known('page', in_order) }} as exit_page,
-        {{ first_known('platform', in_order) }} as platform,
-        {{ first_known('country', in_order) }} as country,
-        {{ first_campaign('utm_source', in_order) }} as utm_source,
-        {{ first_campaign('utm_medium', in_order) }} as utm_medium,
-        {{ first_campaign('utm_campaign', in_order) }} as utm_campaign
+        {{ first_known('page', 'in_order') }} as entry_page,
+        {{ last_known('page', 'in_order') }} as exit_page,
+        {{ first_known('platform', 'in_order') }} as platform,
+        {{ first_known('country', 'in_order') }} as country,
+        {{ first_campaign('utm_source', 'in_order') }} as utm_source,
+        {{ first_campaign('utm_medium', 'in_order') }} as utm_medium,
+        {{ first_campaign('utm_campaign', 'in_order') }} as utm_campaign
     from events
     group by user_key, activity_date, slice
 )

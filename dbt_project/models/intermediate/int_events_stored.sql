@@ -1,0 +1,18 @@
+{#- Read once from the large table that the events are; all that follows reads this. -#}
+
+{%- set stored_events = stored('int_events_identified') %}
+
+with events as (
+    select * from {{ stored_events or ref('stg_events') }}
+),
+
+events_stored as (
+    select {{ canonical_event_columns() | join(', ') }} from events
+    {%- if stored_events %}
+    where {{ in_region('events', 'events', anew=false) }}
+    {%- else %}
+    where {{ in_region('events', 'events', anew=true) }} and false
+    {%- endif %}
+)
+
+select * from events_stored
