@@ -13,7 +13,7 @@ export OMP_WAIT_POLICY := passive
 # Compiling a thousand modules at each start costs more than the night's SQL.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run ui sql test check verify bench lock clean
+.PHONY: help run ui sql test check verify proofs bench lock clean
 
 help: ## This list.
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -30,11 +30,15 @@ sql: $(STAMP) ## A SQL prompt on the published marts.
 test: $(STAMP) ## All tests.
 	@$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile
 
-verify: $(STAMP) ## The longer proofs.
+verify: $(STAMP) ## Whether the marts equal a full rebuild, row for row; the rows that do not.
+	@$(BIN)/python -m orchestration.verify
+
+proofs: $(STAMP) ## The longer tests.
 	@$(BIN)/python -m pytest -m slow
 
 bench: $(STAMP) ## Costs as ratios, measured side by side in one run.
 	@$(BIN)/python -m tests.benchmarks.load
+	@$(BIN)/python -m tests.benchmarks.increments
 
 check: $(STAMP) ## Lint and types.
 	@$(BIN)/ruff check .

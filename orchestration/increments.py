@@ -7,6 +7,7 @@ dbt builds them anew. A build that was killed half-way leaves them missing, and 
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -19,6 +20,8 @@ from orchestration.warehouse import DbtFailed, connect, run_dbt
 _VARIABLE = re.compile(r"""var\(\s*['"](\w+)['"]""")
 _NO_DEFINITION = frozenset({"lake_dir"})
 """Declarations that change where things lie, not what they are."""
+_REGIONS, _REGION_MACROS = "int_touched_", "macros/increments/"
+"""Models and macros that say which rows are recomputed, not what is in them."""
 
 
 def build(
@@ -27,6 +30,7 @@ def build(
     manifest: Mapping[str, Any],
     *,
     select: Iterable[str],
+    run_id: str | None = None,
     say: Callable[[str], None] = lambda said: None,
 ) -> list[Any]:
     """Build and test some models, each at the cost of what is new where that is possible.
@@ -36,6 +40,7 @@ def build(
         variables: What ``avila.yml`` declares, as dbt reads it.
         manifest: dbt's, as it writes it.
         select: dbt's words for the models.
+        run_id: What `ops.restatements` calls this run; by default, as dbt does.
         say: Told what is built anew, and why.
 
     Returns:
@@ -49,6 +54,8 @@ def build(
         seq = last_seq(connection)
     if dropped:
         say(f"dbt: built anew, for their definition or one they follow from has changed: {', '.join(dropped)}")
+    if run_id is not None:
+        os.environ["AVILA_RUN_ID"] = run_id
     failure = None
     try:
         results = run_dbt(
@@ -86,14 +93,19 @@ def fingerprints(manifest: Mapping[str, Any], variables: Mapping[str, Any]) -> d
     def fingerprint(unique_id: str) -> str:
         if unique_id not in found:
             node = models[unique_id]
-            texts = [node["raw_code"], *(_macros(manifest, node["depends_on"]["macros"]))]
-            names = sorted({name for text in texts for name in _VARIABLE.findall(text)} - _NO_DEFINITION)
-            parents = sorted(parent for parent in node["depends_on"]["nodes"] if parent in models)
+            macros = _macros(manifest, node["depends_on"]["macros"])
+            texts = [node["raw_code"], *(macro["macro_sql"] for macro in macros)]
+            defining = [macro for macro in macros if not macro["original_file_path"].startswith(_REGION_MACROS)]
+            names = {
+                name
+                for text in (node["raw_code"], *(macro["macro_sql"] for macro in defining))
+                for name in _VARIABLE.findall(text)
+            }
             columns = {name: column.get("data_type") for name, column in node["columns"].items()}
             definition = [
                 texts,
-                [(name, variables.get(name)) for name in names],
-                [fingerprint(parent) for parent in parents],
+                [(name, variables.get(name)) for name in sorted(names - _NO_DEFINITION)],
+                [fingerprint(parent) for parent in sorted(_parents(node, models))],
                 columns if node["config"].get("contract", {}).get("enforced") else None,
             ]
             found[unique_id] = hashlib.sha256(json.dumps(definition, sort_keys=True).encode()).hexdigest()
@@ -124,7 +136,7 @@ def drop_outdated(
             node = models[unique_id]
             name = node["name"]
             known = (node["schema"], name) in tables and built.get(name) == prints[name]
-            behind = any(is_outdated(parent) for parent in node["depends_on"]["nodes"] if parent in models)
+            behind = any(is_outdated(parent) for parent in _parents(node, models))
             outdated[unique_id] = behind or (_is_incremental(node) and not known)
         return outdated[unique_id]
 
@@ -157,6 +169,12 @@ def last_seq(connection: duckdb.DuckDBPyConnection) -> int:
     return int(connection.execute(query).fetchall()[0][0])
 
 
+def applied_seq(connection: duckdb.DuckDBPyConnection) -> int:
+    """The number up to which every incremental model has taken in the loads; 0 where none is built."""
+    query = "select coalesce(min(built_seq), 0) from increments.built_models"
+    return int(connection.execute(query).fetchall()[0][0])
+
+
 def note_built(
     connection: duckdb.DuckDBPyConnection,
     manifest: Mapping[str, Any],
@@ -164,7 +182,7 @@ def note_built(
     *,
     built: Iterable[str],
     seq: int,
-) -> int:
+) -> None:
     """Note which models have taken in all loads up to a number, and forget the changes that all have.
 
     Args:
@@ -173,9 +191,6 @@ def note_built(
         variables: What ``avila.yml`` declares.
         built: The names of the models dbt has built.
         seq: From `last_seq`, as it was when dbt began.
-
-    Returns:
-        The number up to which every incremental model has taken in the loads.
     """
     prints = fingerprints(manifest, variables)
     connection.begin()
@@ -184,11 +199,8 @@ def note_built(
             "insert or replace into increments.built_models values (?, ?, ?, now() at time zone 'UTC')",
             [name, prints[name], seq],
         )
-    query = "select coalesce(min(built_seq), 0) from increments.built_models"
-    applied = int(connection.execute(query).fetchall()[0][0])
-    connection.execute("delete from increments.event_changes where change_seq <= ?", [applied])
+    connection.execute("delete from increments.event_changes where change_seq <= ?", [applied_seq(connection)])
     connection.commit()
-    return applied
 
 
 def _models(manifest: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
@@ -199,13 +211,19 @@ def _is_incremental(node: Mapping[str, Any]) -> bool:
     return bool(node["config"]["materialized"] == "incremental")
 
 
-def _macros(manifest: Mapping[str, Any], names: Iterable[str]) -> list[str]:
-    """The SQL of this project's macros among some, and of those that they use in turn."""
-    found: dict[str, str] = {}
+def _parents(node: Mapping[str, Any], models: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """The models that a model has its rows from."""
+    parents = [parent for parent in node["depends_on"]["nodes"] if parent in models]
+    return [parent for parent in parents if not models[parent]["name"].startswith(_REGIONS)]
+
+
+def _macros(manifest: Mapping[str, Any], names: Iterable[str]) -> list[Mapping[str, Any]]:
+    """This project's macros among some, and those that they use in turn."""
+    found: dict[str, Mapping[str, Any]] = {}
     waiting = list(names)
     while waiting:
         macro = manifest["macros"].get(waiting.pop())
         if macro and macro["package_name"] == "avila" and macro["unique_id"] not in found:
-            found[macro["unique_id"]] = macro["macro_sql"]
+            found[macro["unique_id"]] = macro
             waiting += macro["depends_on"]["macros"]
     return [found[name] for name in sorted(found)]

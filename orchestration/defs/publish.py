@@ -1,5 +1,6 @@
 """The last asset: audited marts, swapped in for people to query."""
 
+from contextlib import closing
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,6 +17,8 @@ from dagster import (
 from orchestration.defs.transform import MANIFEST, TRANSLATOR
 from orchestration.gates import Gate, PublicationBlocked
 from orchestration.house import open_house
+from orchestration.increments import applied_seq
+from orchestration.ingestion.lake import Lake
 from orchestration.publish import publish
 from orchestration.runs import finish_run
 from orchestration.warehouse import connect
@@ -43,6 +46,9 @@ def published_marts(context: AssetExecutionContext) -> MaterializeResult[Any]:
         except PublicationBlocked as error:
             finish_run(connection, run_id=context.run_id, finished_at=now(), status="blocked")
             raise Failure(f"Not published; the last published marts stay as they are.\n{error}") from error
+        # Until every model had taken them in, the rows of files that were replaced were still wanted.
+        with closing(Lake(HOUSE.settings.lake)) as lake:
+            lake.prune(applied_seq(connection))
     context.log.info(f"published {publication.path} ({publication.size_bytes / 1e6:,.1f} MB)")
     counts = [f"| {name} | {rows:,} |" for name, rows in publication.tables.items()]
     return MaterializeResult(

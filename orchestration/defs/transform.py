@@ -79,6 +79,7 @@ def dbt_models(context: AssetExecutionContext) -> Iterator[MaterializeResult[Any
             HOUSE.declarations.dbt_vars(),
             MANIFEST,
             select=names,
+            run_id=context.run_id,
             say=context.log.info,
         )
     except DbtFailed as error:

@@ -83,7 +83,7 @@
     )
 
     select
-        '{{ invocation_id }}',
+        '{{ env_var('AVILA_RUN_ID', invocation_id) }}',
         cast('{{ run_started_at.strftime("%Y-%m-%d %H:%M:%S") }}' as timestamp),
         '{{ 'marts.events' if is_events else this.schema ~ '.' ~ this.identifier }}',
         reason,

@@ -1,0 +1,53 @@
+"""Once a week, the marts against a full rebuild."""
+
+from dagster import (
+    AssetCheckExecutionContext,
+    AssetCheckResult,
+    AssetCheckSeverity,
+    AssetSelection,
+    DefaultScheduleStatus,
+    ScheduleDefinition,
+    asset_check,
+    define_asset_job,
+)
+
+from orchestration.house import open_house
+from orchestration.verify import verify
+
+HOUSE = open_house()
+
+
+@asset_check(
+    asset=["published", "marts"],
+    name="marts_equal_a_full_rebuild",
+    description="Every mart, brought up to date night by night, has the rows of one built anew from the same loads.",
+)
+def marts_equal_a_full_rebuild(context: AssetCheckExecutionContext) -> AssetCheckResult:
+    """Rebuild into a scratch warehouse and compare."""
+    differences = verify(HOUSE.settings, HOUSE.declarations.dbt_vars())
+    for difference in differences:
+        context.log.error(str(difference))
+    cure = "Remove warehouse/warehouse.duckdb to have the next night build everything anew, and please report this."
+    return AssetCheckResult(
+        passed=not differences,
+        severity=AssetCheckSeverity.ERROR,
+        description="\n".join([*map(str, differences), cure]) if differences else "No row differs.",
+        metadata={"tables_that_differ": len(differences)},
+    )
+
+
+weekly_verification = define_asset_job(
+    name="weekly_verification",
+    selection=AssetSelection.checks(marts_equal_a_full_rebuild),
+    description="The marts against a full rebuild.",
+    config={"loggers": {"console": {}}},
+)
+
+sundays_at_four = ScheduleDefinition(
+    name="sundays_at_four",
+    job=weekly_verification,
+    cron_schedule="0 4 * * 0",
+    execution_timezone=HOUSE.declarations.reporting_timezone,
+    default_status=DefaultScheduleStatus.RUNNING,
+    description="Sundays at 04:00 in the reporting time zone.",
+)

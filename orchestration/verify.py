@@ -1,0 +1,145 @@
+"""``make verify``: whether the marts, brought up to date night by night, equal ones built anew from the same loads."""
+
+import shutil
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+from rich.console import Console
+
+from orchestration.declarations import DeclarationError
+from orchestration.house import open_house
+from orchestration.manifest import load_manifest
+from orchestration.settings import Settings
+from orchestration.warehouse import DbtFailed, connect, run_dbt
+
+SCHEMAS = ("marts", "features")
+_SHOWN = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Difference:
+    """A table whose rows are not those of a full rebuild.
+
+    Attributes:
+        table: Schema and name.
+        only_stored: How many rows the rebuild does not have.
+        only_rebuilt: How many rows only the rebuild has.
+        examples: The first of both, as text.
+    """
+
+    table: str
+    only_stored: int
+    only_rebuilt: int
+    examples: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return "\n".join(
+            [f"{self.table}: {self.only_stored:,} rows a rebuild does not have, {self.only_rebuilt:,} rows only it has"]
+            + [f"  {example}" for example in self.examples]
+        )
+
+
+def verify(settings: Settings, variables: Mapping[str, Any]) -> list[Difference]:
+    """Build everything anew into a scratch warehouse and compare; returns the tables that differ.
+
+    Both see the same loads and the same predictions. The scratch warehouse lies beside the real one, which is opened
+    for reading only, and is removed again.
+
+    Args:
+        settings: Where the warehouse lives.
+        variables: What ``avila.yml`` declares, as dbt reads it.
+
+    Raises:
+        FileNotFoundError: There is no warehouse yet.
+        DbtFailed: The rebuild failed.
+    """
+    if not settings.warehouse.exists():
+        raise FileNotFoundError(f"{settings.warehouse} does not exist: run `make run` first")
+    scratch = Settings(**{**settings.model_dump(), "data_dir": settings.warehouse.parent / "verification"})
+    shutil.rmtree(scratch.root, ignore_errors=True)
+    scratch.root.mkdir(parents=True)
+    try:
+        scratch.lake.symlink_to(settings.lake, target_is_directory=True)
+        _hand_over(settings, scratch)
+        run_dbt(["run"], scratch, variables)
+        return compare(settings.warehouse, scratch.warehouse)
+    finally:
+        shutil.rmtree(scratch.root, ignore_errors=True)
+
+
+def compare(stored: Path, rebuilt: Path) -> list[Difference]:
+    """The tables of two warehouses that differ as sets of rows, of those that the second has.
+
+    Args:
+        stored: A warehouse file.
+        rebuilt: Another one.
+    """
+    with duckdb.connect() as connection:
+        connection.execute("set TimeZone = 'UTC'")
+        connection.execute(f"attach '{stored}' as stored (read_only)")
+        connection.execute(f"attach '{rebuilt}' as rebuilt (read_only)")
+        listed = ", ".join(f"'{schema}'" for schema in SCHEMAS)
+        tables = connection.execute(
+            f"""
+            select table_schema, table_name from information_schema.tables
+            where table_catalog = 'rebuilt' and table_schema in ({listed})
+            order by all
+            """
+        ).fetchall()
+        found = (_difference(connection, f'{schema}."{table}"') for schema, table in tables)
+        return [difference for difference in found if difference is not None]
+
+
+def _difference(connection: duckdb.DuckDBPyConnection, table: str) -> Difference | None:
+    counts, examples = [], []
+    for ours, theirs in (("stored", "rebuilt"), ("rebuilt", "stored")):
+        rest = f"(select * from {ours}.{table} except all select * from {theirs}.{table})"
+        counts.append(int(connection.execute(f"select count(*) from {rest}").fetchall()[0][0]))
+        rows = connection.execute(f"select * from {rest} order by all limit {_SHOWN}")
+        names = [column[0] for column in rows.description or ()]
+        examples += [
+            f"only {ours}: " + ", ".join(f"{name} {value}" for name, value in zip(names, row, strict=True))
+            for row in rows.fetchall()
+        ]
+    if not any(counts):
+        return None
+    return Difference(table=table, only_stored=counts[0], only_rebuilt=counts[1], examples=tuple(examples))
+
+
+def _hand_over(settings: Settings, scratch: Settings) -> None:
+    """Give the scratch warehouse what a build reads besides the lake."""
+    with connect(scratch) as connection:
+        connection.execute(f"attach '{settings.warehouse}' as stored (read_only)")
+        connection.execute("create table ops.loads as select * from stored.ops.loads")
+        for model in ("churn", "conversion"):
+            connection.execute(f"insert into ml.{model}_predictions select * from stored.ml.{model}_predictions")
+        connection.execute("detach stored")
+
+
+def main() -> int:
+    """Verify the warehouse of ``AVILA_DATA_DIR`` and say what differs.
+
+    Returns:
+        0 when nothing does, 1 when something does, 2 when it could not be found out.
+    """
+    console, errors = Console(), Console(stderr=True)
+    try:
+        house = open_house()
+        load_manifest(house)
+        differences = verify(house.settings, house.declarations.dbt_vars())
+    except (DeclarationError, DbtFailed, FileNotFoundError) as error:
+        errors.print(str(error), style="red", highlight=False, markup=False, soft_wrap=True)
+        return 2
+    for difference in differences:
+        console.print(str(difference), style="red", highlight=False, markup=False, soft_wrap=True)
+    if not differences:
+        console.print("Every mart equals a full rebuild, row for row.")
+    return 1 if differences else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,220 @@
+"""What a night costs the models: a full build beside a bare sort of the events, and an increment beside the full build.
+
+Histories are simulated in SQL, day by day, straight into a lake: sessions of returning visitors, half of whom log in on
+the way, with copies that come again a day later. CPU seconds are those of a whole process, dbt and its start included.
+"""
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import duckdb
+from rich.console import Console
+from rich.table import Table
+
+from orchestration.declarations import Declarations
+from orchestration.increments import drop_outdated, last_seq, note_built
+from orchestration.settings import PROJECT_ROOT, Settings
+from orchestration.warehouse import connect, run_dbt
+
+FIRST_DAY = date(2025, 1, 1)
+DAYS = 180
+MODELS = (
+    "int_events_identified int_user_activity int_activity_sessionized sessions user_days users cohort_retention "
+    "rfm_scores funnel_users funnel_steps events"
+)
+"""What a full build is measured by; what they are made from comes with them."""
+
+EVENTS = """
+copy (
+    with sessions as (
+        select
+            s,
+            cast({users} * pow((hash(s, {day}, 1) % 1000003) / 1000003.0, 1.7) as bigint) as person,
+            hash(s, {day}, 2) % 86400 as started,
+            hash(s, {day}, 3) % 10 < 5 as logs_in
+        from range({sessions}) as t(s)
+    ),
+    events as (
+        select
+            *,
+            timestamp '{first}' + to_days({day})
+                + to_seconds(cast(started + i * (hash(s, {day}, i, 4) % 240) as bigint))
+                + to_microseconds(cast(hash(s, i, 5) % 1000000 as bigint)) as event_ts,
+            hash(person, s % 2) as device_number,
+            hash(s, {day}, i, 6) % 1000 as dice
+        from sessions, range(8) as e(i)
+    )
+    select
+        md5(concat_ws('-', {day}, s, i)) as event_id,
+        case when dice < 620 then 'page_view' when dice < 850 then 'view_item' when dice < 950 then 'add_to_cart'
+            when dice < 985 then 'begin_checkout' else 'purchase' end as event_name,
+        event_ts,
+        event_ts + interval 2 second as received_ts,
+        case when logs_in and i >= 3 then 'user-' || person end as user_id,
+        'device-' || device_number as anonymous_id,
+        cast(null as varchar) as source_session_id,
+        '/p/' || (dice % 500) as page,
+        case when i = 0 then 'https://search.example/' end as referrer,
+        case when i = 0 and dice % 3 = 0 then 'newsletter' end as utm_source,
+        case when i = 0 and dice % 3 = 0 then 'email' end as utm_medium,
+        cast(null as varchar) as utm_campaign,
+        case when device_number % 3 = 0 then 'ios' else 'web' end as platform,
+        'phone' as device,
+        case when person % 5 = 0 then 'PT' else 'BR' end as country,
+        case when dice between 620 and 984 then 'sku-' || (dice * 7 % 900) end as item_id,
+        cast(case when dice >= 985 then 1 end as decimal(18, 4)) as quantity,
+        cast(case when dice >= 985 then 10 + dice % 90 end as decimal(18, 4)) as revenue,
+        case when dice >= 985 then 'BRL' end as currency,
+        '{{"variant":"' || (dice % 2) || '"}}' as properties,
+        'shop' as source,
+        'day-{day}' as dump_file,
+        row_number() over () as dump_row,
+        '{load}' as load_id
+    from events
+    where {where}
+) to '{file}' (format parquet, compression zstd)
+"""
+
+
+class Shop:
+    """A lake of so many events, a file a day.
+
+    Args:
+        root: The data directory.
+        events: How many, over all days.
+    """
+
+    def __init__(self, root: Path, events: int) -> None:
+        self.settings = Settings(data_dir=root)
+        self._sessions = events // DAYS // 8
+        self._users = max(events // 50, 1)
+        self._loads: list[str] = []
+        self.settings.lake.mkdir(parents=True, exist_ok=True)
+
+    def land(self, *parts: tuple[int, str], load: str) -> None:
+        """Write the events of some days, each under a condition, as one load per part."""
+        with connect(self.settings) as connection:
+            for number, (day, where) in enumerate(parts):
+                name = f"{load}-{number}"
+                connection.execute(
+                    EVENTS.format(
+                        day=day, where=where, load=name, first=FIRST_DAY, sessions=self._sessions, users=self._users,
+                        file=self.settings.lake / f"{name}.parquet",
+                    )
+                )  # fmt: skip
+                self._loads.append(name)
+            listed = ", ".join(f"('{name}', {seq}, null, '{name}.parquet')" for seq, name in enumerate(self._loads, 1))
+            connection.execute("drop table if exists ops.loads")
+            connection.execute(
+                "create table ops.loads (load_id varchar, load_seq bigint, retired_seq bigint, parquet_file varchar)"
+            )
+            connection.execute(f"insert into ops.loads values {listed}")
+
+    def land_history(self) -> None:
+        """All days but the last, but for what comes late; one event in a hundred comes again a day later."""
+        late = "hash(s, i, 7) % 50 != 0"
+        for day in range(DAYS - 1):
+            self.land((day, "true" if day < DAYS - 4 and day != 20 else late), load=f"day-{day}")
+
+    def land_night(self) -> None:
+        """The last day; the late events of the three days before; some 150 days late; copies of the day before."""
+        late = "hash(s, i, 7) % 50 = 0"
+        parts = [(DAYS - 1, "true"), *((DAYS - 1 - back, late) for back in (1, 2, 3))]
+        self.land(*parts, (20, f"{late} and s < 500"), (DAYS - 2, "hash(s, i, 8) % 100 = 0"), load="night")
+
+
+def variables() -> dict[str, Any]:
+    """The declarations of the simulated shop with one funnel."""
+    said = Declarations.load(PROJECT_ROOT / "data" / "avila.yml").dbt_vars()
+    return {**said, "funnels": said["funnels"][:1]}
+
+
+def build(settings: Settings, select: str) -> None:
+    """Run the models as a night does, without their tests."""
+    said = variables()
+    run_dbt(["parse"], settings, said)
+    manifest = json.loads((settings.root / "warehouse" / "dbt" / "manifest.json").read_text())
+    with connect(settings) as connection:
+        drop_outdated(connection, manifest, said)
+        seq = last_seq(connection)
+    results = run_dbt(["run", "--select", *select.split()], settings, said).results
+    with connect(settings) as connection:
+        note_built(connection, manifest, said, built=[result.node.name for result in results], seq=seq)
+    for result in sorted(results, key=lambda result: -result.execution_time)[:14]:
+        print(f"  {result.execution_time:7.2f} s  {result.node.name}", file=sys.stderr)  # noqa: T201
+
+
+def sort(settings: Settings) -> None:
+    """The floor: scan the lake's events and sort them by user and time, into memory as far as it goes."""
+    config: dict[str, Any] = {"memory_limit": settings.memory_limit, "threads": settings.threads}
+    config["temp_directory"] = str(settings.root / "spill")
+    with duckdb.connect(config=config) as connection:
+        connection.execute(
+            f"""
+            create temp table sorted as
+            select * from read_parquet('{settings.lake}/*.parquet')
+            order by coalesce(user_id, anonymous_id), event_ts
+            """
+        )
+
+
+def measured(step: str, root: Path, select: str = "") -> tuple[float, float, float]:
+    """CPU seconds, wall seconds and peak MB of one step in a process of its own."""
+    before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
+    with subprocess.Popen(
+        [sys.executable, "-m", "tests.benchmarks.increments", "--step", step, str(root), select], cwd=PROJECT_ROOT
+    ) as process:
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return cpu, time.monotonic() - began, usage.ru_maxrss / 1024
+
+
+def main() -> None:
+    """Print CPU seconds and ratios."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--events", type=int, nargs="+", default=[2_000_000, 10_000_000])
+    parser.add_argument("--select", default=" ".join(f"+{model}" for model in MODELS.split()))
+    parser.add_argument("--at", type=Path, default=None, help="where to keep the histories")
+    parser.add_argument("--step", nargs=3, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.step:
+        step, root, select = options.step
+        settings = Settings(data_dir=Path(root))
+        sort(settings) if step == "sort" else build(settings, select)
+        return
+    table = Table(title="Models: CPU seconds", title_justify="left")
+    for heading in ("events", "sort", "full build", "x sort", "peak MB", "increment", "% of full", "nothing new"):
+        table.add_column(heading, justify="right")
+    for events in options.events:
+        with tempfile.TemporaryDirectory(dir=options.at) as scratch:
+            shop = Shop(Path(scratch), events)
+            shop.land_history()
+            floor, _, _ = measured("sort", shop.settings.root)
+            full, _, peak = measured("build", shop.settings.root, options.select)
+            shop.land_night()
+            night, _, _ = measured("build", shop.settings.root, options.select)
+            idle, _, _ = measured("build", shop.settings.root, options.select)
+            table.add_row(
+                f"{events:,}", f"{floor:.1f}", f"{full:.1f}", f"{full / floor:.2f}", f"{peak:,.0f}", f"{night:.1f}",
+                f"{100 * night / full:.1f}", f"{idle:.1f}",
+            )  # fmt: skip
+    Console(width=100).print(table)
+    Console().print(
+        f"Days from {FIRST_DAY} to {FIRST_DAY + timedelta(days=DAYS - 1)}; memory limit {Settings().memory_limit}."
+    )
+
+
+if __name__ == "__main__":
+    main()
