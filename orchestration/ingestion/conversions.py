@@ -14,8 +14,7 @@ _ZONED_FORMATS = (
     "%Y%m%dT%H%M%SZ",
 )
 _LOCAL_FORMATS = ("%a %b %d %H:%M:%S %Y", "%d/%b/%Y:%H:%M:%S", "%Y%m%dT%H%M%S")
-# Epochs before this are none.
-_NO_EPOCH = "timestamp '1979-12-31 23:59:59.999999'"
+_FIRST_EPOCH = 315_532_800
 _SIGNED = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT")
 _INTEGERS = tuple(sign + name for name in _SIGNED for sign in ("", "U"))
 _NUMBERS = (*_INTEGERS, "FLOAT", "DOUBLE", "DECIMAL", "BIGNUM")
@@ -107,7 +106,9 @@ def _from_local(naive: str, timezone: str) -> str:
 def _time_of_text(text: str, timezone: str) -> str:
     # Trimming is dear, so it waits until a text has failed as it stands.
     trimmed = f"trim({text})"
-    whole = _time_of_integer(f"try_cast({trimmed} as bigint)", timezone)
+    # Epochs of 8 digits would lie within 1970, and of 14 after 2286; of a text, the length is cheap to tell.
+    compact, epoch = _time_of_compact(trimmed, timezone), _time_of_epoch(f"try_cast({trimmed} as bigint)")
+    whole = f"case when length({trimmed}) in (8, 14) then {compact} else {epoch} end"
     is_fraction = rf"regexp_full_match({trimmed}, '-?\d+\.\d+')"
     fraction = _time_of_number(f"try_cast({trimmed} as double)", timezone)
     zoned = ", ".join(f"try_strptime({trimmed}, {literal(form)})" for form in _ZONED_FORMATS)
@@ -115,8 +116,7 @@ def _time_of_text(text: str, timezone: str) -> str:
     others = f"try_cast(coalesce({zoned}) as timestamp), {_from_local(f'coalesce({local})', timezone)}"
     return (
         f"coalesce({_time_of_iso(text, timezone)}, case when {text} is null or {trimmed} = '' then null "
-        f"when {is_fraction} then {fraction} "
-        f"when regexp_full_match({trimmed}, '-?\\d+') then {whole} "
+        f"when regexp_full_match({trimmed}, '-?\\d+') then {whole} when {is_fraction} then {fraction} "
         f"else coalesce({_time_of_iso(trimmed, timezone)}, {others}) end)"
     )
 
@@ -133,25 +133,35 @@ def _time_of_iso(text: str, timezone: str) -> str:
 
 
 def _time_of_integer(sql: str, timezone: str) -> str:
-    # Seconds until the year 5138, then milliseconds, microseconds, and nanoseconds until 2262.
-    seconds, millis, micros = (f"{sql} between -{size} and {size}" for size in (10**11 - 1, 10**14 - 1, 10**17 - 1))
-    epoch = _recent(
-        f"make_timestamp(case when {seconds} then {sql} * 1000000 when {millis} then {sql} * 1000 "
-        f"when {micros} then {sql} else {sql} // 1000 end)"
-    )
-    return f"case when {_is_compact(sql)} then {_time_of_compact(sql, timezone)} else {epoch} end"
+    compact = _time_of_compact(f"cast({sql} as varchar)", timezone)
+    return f"case when {_is_compact(sql)} then {compact} else {_time_of_epoch(sql)} end"
+
+
+def _time_of_epoch(integer: str) -> str:
+    # Seconds until the year 5138, then milliseconds, microseconds, and nanoseconds until 2262. In each unit they
+    # begin in 1980: a year, a month or a count of days taken for an epoch lies in 1970, and no time is better.
+    units = ((10**11, "* 1000000"), (10**14, "* 1000"), (10**17, ""))
+    cases = [
+        f"when {integer} between {_FIRST_EPOCH * end // 10**11} and {end - 1} then {integer} {factor}"
+        for end, factor in units
+    ]
+    cases.append(f"when {integer} >= {_FIRST_EPOCH * 10**9} then {integer} // 1000")
+    return f"make_timestamp(case {' '.join(cases)} end)"
 
 
 def _time_of_number(sql: str, timezone: str) -> str:
     number = f"cast({sql} as double)"
-    size = f"abs({number})"
-    unit = f"case when {size} < 1e11 then 1e6 when {size} < 1e14 then 1e3 when {size} < 1e17 then 1 else 1e-3 end"
-    epoch = _recent(f"make_timestamp(cast(round({number} * {unit}) as bigint))")
+    unit = (
+        f"case when {number} >= {_FIRST_EPOCH} and {number} < 1e11 then 1e6 "
+        f"when {number} >= {_FIRST_EPOCH}e3 and {number} < 1e14 then 1e3 "
+        f"when {number} >= {_FIRST_EPOCH}e6 and {number} < 1e17 then 1 when {number} >= {_FIRST_EPOCH}e9 then 1e-3 end"
+    )
     # A column of whole numbers with gaps is one of fractions to many a writer.
-    compact = f"{_is_compact(number)} and {number} = floor({number})"
+    is_compact = f"{_is_compact(number)} and {number} = floor({number})"
+    compact = _time_of_compact(f"cast(cast({number} as bigint) as varchar)", timezone)
     return (
-        f"case when {compact} then {_time_of_compact(f'cast({number} as bigint)', timezone)} "
-        f"when isfinite({number}) and {size} < 1e20 then {epoch} end"
+        f"case when {is_compact} then {compact} when isfinite({number}) and abs({number}) < 1e20 "
+        f"then make_timestamp(cast(round({number} * {unit}) as bigint)) end"
     )
 
 
@@ -160,11 +170,5 @@ def _is_compact(number: str) -> str:
     return f"({number} between 19000101 and 20991231 or {number} between 19000101000000 and 20991231235959)"
 
 
-def _time_of_compact(integer: str, timezone: str) -> str:
-    text = f"cast({integer} as varchar)"
-    return _from_local(f"coalesce(try_strptime({text}, '%Y%m%d'), try_strptime({text}, '%Y%m%d%H%M%S'))", timezone)
-
-
-def _recent(epoch: str) -> str:
-    # A year, a day's number or a count of days, taken for an epoch, lies in 1970: better no time than a wrong one.
-    return f"nullif(greatest({epoch}, {_NO_EPOCH}), {_NO_EPOCH})"
+def _time_of_compact(digits: str, timezone: str) -> str:
+    return _from_local(f"coalesce(try_strptime({digits}, '%Y%m%d'), try_strptime({digits}, '%Y%m%d%H%M%S'))", timezone)
