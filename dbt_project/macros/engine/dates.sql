@@ -84,7 +84,7 @@
 {%- endmacro %}
 
 {% macro default__clock_slice(ts, width_seconds) -%}
-    epoch_us({{ ts }}) // ({{ width_seconds }} * 1000000)
+    epoch_us({{ ts }}) // (cast({{ width_seconds }} as bigint) * 1000000)
 {%- endmacro %}
 
 
