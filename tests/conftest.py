@@ -1,6 +1,7 @@
 """What every test may use: a warehouse built from a handful of events."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -98,12 +99,46 @@ def build_warehouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BuildW
         connection.close()
 
 
+@dataclass
+class Load:
+    """A file of events in the lake, as `ops.loads` has it."""
+
+    load_id: str
+    load_seq: int
+    events: pd.DataFrame
+    retired_seq: int | None = None
+
+
 def write_lake(settings: Settings, events: pd.DataFrame) -> None:
     """Put events into a lake of one load, with ids and a source where the frame has none."""
+    write_loads(settings, [Load("load", 1, events)])
+
+
+def write_loads(settings: Settings, loads: Iterable[Load]) -> None:
+    """Put loads into a lake, those that it has not yet, and tell the warehouse which there are."""
     settings.lake.mkdir(parents=True, exist_ok=True)
-    frame = events.copy()
+    with connect(settings) as connection:
+        connection.execute(
+            """
+            create or replace table ops.loads (
+                load_id varchar, load_seq bigint, retired_seq bigint, parquet_file varchar
+            )
+            """
+        )
+        for load in loads:
+            path = settings.lake / f"{load.load_id}.parquet"
+            if not path.exists():
+                _write_parquet(connection, load, path)
+            connection.execute(
+                "insert into ops.loads values (?, ?, ?, ?)",
+                [load.load_id, load.load_seq, load.retired_seq, path.name],
+            )
+
+
+def _write_parquet(connection: duckdb.DuckDBPyConnection, load: Load, path: Path) -> None:
+    frame = load.events.copy()
     frame["dump_row"] = range(1, len(frame) + 1)
-    defaults = {"source": "test", "load_id": "load", "dump_file": "dump"}
+    defaults = {"source": "test", "load_id": load.load_id, "dump_file": "dump"}
     for column, value in defaults.items():
         if column not in frame:
             frame[column] = value
@@ -112,14 +147,6 @@ def write_lake(settings: Settings, events: pd.DataFrame) -> None:
     columns = ", ".join(
         f"cast({name if name in frame else 'null'} as {type_}) as {name}" for name, type_ in EVENT_COLUMNS.items()
     )
-    path: Path = settings.lake / "events.parquet"
-    with connect(settings) as connection:
-        connection.register("frame", frame)
-        connection.execute(f"copy (select {columns} from frame) to '{path}' (format parquet)")
-        connection.execute(
-            """
-            create or replace table ops.loads as
-            select 'load' as load_id, 1 as load_seq, cast(null as bigint) as retired_seq,
-                'events.parquet' as parquet_file
-            """
-        )
+    connection.register("frame", frame)
+    connection.execute(f"copy (select {columns} from frame) to '{path}' (format parquet)")
+    connection.unregister("frame")
