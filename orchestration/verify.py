@@ -75,38 +75,52 @@ def compare(stored: Path, rebuilt: Path) -> list[Difference]:
     """The tables of two warehouses that differ as sets of rows, of those that the second has.
 
     Args:
-        stored: A warehouse file.
-        rebuilt: Another one.
+        stored: A warehouse file; it is only read.
+        rebuilt: Another one. Its views become tables: a view knows tables by the name of their file, which both share.
     """
-    with duckdb.connect() as connection:
+    tables = _frozen(rebuilt)
+    with duckdb.connect(str(stored), read_only=True) as connection:
         connection.execute("set TimeZone = 'UTC'")
-        connection.execute(f"attach '{stored}' as stored (read_only)")
         connection.execute(f"attach '{rebuilt}' as rebuilt (read_only)")
-        listed = ", ".join(f"'{schema}'" for schema in SCHEMAS)
+        found = [_difference(connection, name, f"rebuilt.{table}") for name, table in tables.items()]
+    return [difference for difference in found if difference is not None]
+
+
+def _frozen(warehouse: Path) -> dict[str, str]:
+    """The tables of a warehouse, and its views as tables: what holds the rows of each, by its name."""
+    listed = ", ".join(f"'{schema}'" for schema in SCHEMAS)
+    with duckdb.connect(str(warehouse)) as connection:
         tables = connection.execute(
             f"""
-            select table_schema, table_name from information_schema.tables
-            where table_catalog = 'rebuilt' and table_schema in ({listed})
+            select table_schema, table_name, table_type from information_schema.tables
+            where table_schema in ({listed})
             order by all
             """
         ).fetchall()
-        found = (_difference(connection, f'{schema}."{table}"') for schema, table in tables)
-        return [difference for difference in found if difference is not None]
+        connection.execute("create schema views")
+        for schema, name, kind in tables:
+            if kind == "VIEW":
+                connection.execute(f'create table views."{schema}_{name}" as select * from {schema}."{name}"')
+    return {
+        f'{schema}."{name}"': f'views."{schema}_{name}"' if kind == "VIEW" else f'{schema}."{name}"'
+        for schema, name, kind in tables
+    }
 
 
-def _difference(connection: duckdb.DuckDBPyConnection, table: str) -> Difference | None:
+def _difference(connection: duckdb.DuckDBPyConnection, stored: str, rebuilt: str) -> Difference | None:
     counts, examples = [], []
-    for ours, theirs in (("stored", "rebuilt"), ("rebuilt", "stored")):
-        rest = f"(select * from {ours}.{table} except all select * from {theirs}.{table})"
+    for whose, ours, theirs in (("stored", stored, rebuilt), ("rebuilt", rebuilt, stored)):
+        rest = f"(select * from {ours} except all select * from {theirs})"
         counts.append(int(connection.execute(f"select count(*) from {rest}").fetchall()[0][0]))
         rows = connection.execute(f"select * from {rest} order by all limit {_SHOWN}")
         names = [column[0] for column in rows.description or ()]
         examples += [
-            f"only {ours}: " + ", ".join(f"{name} {value}" for name, value in zip(names, row, strict=True))
+            f"only {whose}: " + ", ".join(f"{name} {value}" for name, value in zip(names, row, strict=True))
             for row in rows.fetchall()
         ]
     if not any(counts):
         return None
+    table = stored.replace('"', "")
     return Difference(table=table, only_stored=counts[0], only_rebuilt=counts[1], examples=tuple(examples))
 
 

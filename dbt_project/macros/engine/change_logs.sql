@@ -2,7 +2,7 @@
    that is killed half-way finds it here. #}
 {% macro log_event_changes(key) -%}
     {%- set went = loads_that_went() -%}
-    insert into {{ source('increments', 'event_changes') }}
+    insert into {{ record('increments', 'event_changes') }}
     with reasons as (
         select
             gone.user_key as old_user_key,
@@ -60,7 +60,7 @@
    where it has a user. #}
 {% macro log_restatements(key, columns) -%}
     {%- set is_events = this.identifier == 'int_events_identified' -%}
-    insert into {{ source('ops', 'restatements') }}
+    insert into {{ record('ops', 'restatements') }}
     with differences as (
         select
             {% if is_events -%}

@@ -2,6 +2,12 @@
    All of it is read once, as literals, so that the engine reads no file in vain. #}
 
 
+{# A table that the builds keep of themselves. No source: it is no step on the way of the data. #}
+{% macro record(schema, name) -%}
+    {{ return(api.Relation.create(database=target.database, schema=schema, identifier=name)) }}
+{%- endmacro %}
+
+
 {# A model as an earlier build left it, or none where it has to be built anew. Not a `ref`: the model may well come
    later in this build. #}
 {% macro stored(name) -%}
@@ -15,8 +21,8 @@
 {# The last load or retirement that every incremental model has taken in. Whoever was never built is not behind: it is
    built from everything. #}
 {% macro applied_seq() -%}
-    {%- if execute and load_relation(source('increments', 'built_models')) -%}
-        {%- set query = 'select coalesce(min(built_seq), 0) from ' ~ source('increments', 'built_models') -%}
+    {%- if execute and load_relation(record('increments', 'built_models')) -%}
+        {%- set query = 'select coalesce(min(built_seq), 0) from ' ~ record('increments', 'built_models') -%}
         {{ return(run_query(query).columns[0].values()[0]) }}
     {%- endif -%}
     {{ return(0) }}

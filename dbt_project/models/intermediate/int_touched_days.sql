@@ -1,7 +1,7 @@
 -- depends_on: {{ ref('int_events_identified') }}
 
 with changes as (
-    select * from {{ source('increments', 'event_changes') }}
+    select * from {{ record('increments', 'event_changes') }}
     where change_seq > {{ applied_seq() }}
 ),
 

@@ -6,7 +6,7 @@
 {%- set stored_sessions = stored('sessions') %}
 
 with changes as (
-    select * from {{ source('increments', 'event_changes') }}
+    select * from {{ record('increments', 'event_changes') }}
     where change_seq > {{ applied_seq() }}
 ),
 
