@@ -17,7 +17,6 @@ from dagster import (
 )
 
 from ml.expectations import Audit, check_features, check_scores
-from ml.plots import render
 from ml.spec import ModelSpec
 from ml.training import TrainingResult
 from orchestration.house import House
@@ -68,8 +67,10 @@ def scored_model(spec: ModelSpec, house: House, *, horizon_days: int) -> Definit
                     if name.startswith(f"{training.estimator}.")
                 },
                 **{
-                    name: MetadataValue.md(f"![{name}](data:image/png;base64,{base64.b64encode(png).decode()})")
-                    for name, png in render(training).items()
+                    png.stem: MetadataValue.md(
+                        f"![{png.stem}](data:image/png;base64,{base64.b64encode(png.read_bytes()).decode()})"
+                    )
+                    for png in sorted((house.settings.root / night.home).glob("*.png"))
                 },
             }
         )

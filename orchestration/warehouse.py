@@ -132,6 +132,8 @@ def run_dbt(
                 "--target-path", str(target),
                 "--log-path", str(target),
                 "--log-level", "none",
+                # Only the manifest that a parse writes is read again.
+                *([] if "parse" in command else ["--no-write-json"]),
                 "--vars", json.dumps({**variables, "lake_dir": str(settings.lake)}),
             ]
         )  # fmt: skip

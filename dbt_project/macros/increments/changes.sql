@@ -1,4 +1,4 @@
-{# How the last build that was applied throughout is told from what has come since: see models/docs.md, increments.
+{# How the last build that was applied throughout is told from what has come since; the README says how a night goes.
    All of it is read once, as literals, so that the engine reads no file in vain. #}
 
 
