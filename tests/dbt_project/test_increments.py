@@ -165,10 +165,8 @@ def test_days_that_come_back_are_whole() -> None:
 
 
 def last_days_only(days: int) -> tuple[tuple[str, str, str], ...]:
-    since = (
-        "where event_ts >= (select max(recent.event_ts) from {{ source('increments', 'event_changes') }} as recent)"
-        f" - interval {days} day and change_seq >"
-    )
+    end = "(select max(events.event_ts) from intermediate.int_events_identified as events)"
+    since = f"where event_ts >= {end} - interval {days} day and change_seq >"
     return tuple((name, "where change_seq >", since) for name in ("int_touched_users", "int_touched_days"))
 
 
