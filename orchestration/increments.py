@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import duckdb
@@ -29,22 +29,25 @@ def build(
     variables: Mapping[str, Any],
     manifest: Mapping[str, Any],
     *,
-    select: Iterable[str],
+    select: Sequence[str],
     run_id: str | None = None,
     say: Callable[[str], None] = lambda said: None,
 ) -> list[Any]:
     """Build and test some models, each at the cost of what is new where that is possible.
 
+    What is new is found out at the first models and handed down, so those that this run has not built yet are built
+    with the ones they lead to.
+
     Args:
         settings: Where the warehouse lives.
         variables: What ``avila.yml`` declares, as dbt reads it.
         manifest: dbt's, as it writes it.
-        select: dbt's words for the models.
-        run_id: What `ops.restatements` calls this run; by default, as dbt does.
+        select: The names of the models, or other words of dbt for them.
+        run_id: The run that this is a part of, as `ops.restatements` is to call it; by default, a run of its own.
         say: Told what is built anew, and why.
 
     Returns:
-        dbt's result of each model and test.
+        dbt's result of each model and test; none if nothing has come or gone since they were built.
 
     Raises:
         DbtFailed: A model or a test failed; what did succeed is kept.
@@ -52,6 +55,10 @@ def build(
     with connect(settings) as connection:
         dropped = drop_outdated(connection, manifest, variables)
         seq = last_seq(connection)
+        names = [*select, *unbuilt_ancestors(connection, manifest, select, run_id=run_id)]
+        if is_up_to_date(connection, manifest, variables, names, seq=seq):
+            say("dbt: no dump has come or gone since these models were built")
+            return []
     if dropped:
         say(f"dbt: built anew, for their definition or one they follow from has changed: {', '.join(dropped)}")
     if run_id is not None:
@@ -60,7 +67,7 @@ def build(
     try:
         results = run_dbt(
             [
-                *("build", "--select", *select),
+                *("build", "--select", *names),
                 *("--indirect-selection", "buildable", "--exclude-resource-type", "unit_test"),
             ],
             settings,
@@ -70,7 +77,7 @@ def build(
         results, failure = error.results, error
     built = [r.node.name for r in results if r.node.resource_type == "model" and r.status == "success"]
     with connect(settings) as connection:
-        note_built(connection, manifest, variables, built=built, seq=seq)
+        note_built(connection, manifest, variables, built=built, seq=seq, run_id=run_id)
     if failure is not None:
         raise failure
     return list(results)
@@ -144,7 +151,7 @@ def drop_outdated(
     connection.begin()
     connection.execute(
         "delete from increments.built_models where model not in (select unnest(?))",
-        [list(incremental_models(manifest))],
+        [[node["name"] for node in models.values()]],
     )
     for unique_id, node in models.items():
         if is_outdated(unique_id) and _is_incremental(node):
@@ -156,6 +163,49 @@ def drop_outdated(
             connection.execute("delete from increments.built_models where model = ?", [node["name"]])
     connection.commit()
     return dropped
+
+
+def unbuilt_ancestors(
+    connection: duckdb.DuckDBPyConnection,
+    manifest: Mapping[str, Any],
+    names: Iterable[str],
+    *,
+    run_id: str | None,
+) -> list[str]:
+    """The models that some follow from, but for those among them and those that the run has built already."""
+    models = _models(manifest)
+    by_name = {node["name"]: unique_id for unique_id, node in models.items()}
+    waiting = [by_name[name] for name in names if name in by_name]
+    seen = set(waiting)
+    while waiting:
+        for parent in models[waiting.pop()]["depends_on"]["nodes"]:
+            if parent in models and parent not in seen:
+                seen.add(parent)
+                waiting.append(parent)
+    query = "select model from increments.built_models where run_id = ?"
+    built = {name for (name,) in connection.execute(query, [run_id]).fetchall()}
+    return sorted({models[unique_id]["name"] for unique_id in seen} - built - set(names))
+
+
+def is_up_to_date(
+    connection: duckdb.DuckDBPyConnection,
+    manifest: Mapping[str, Any],
+    variables: Mapping[str, Any],
+    names: Iterable[str],
+    *,
+    seq: int,
+) -> bool:
+    """Whether all of some models were built from these definitions and loads, and from nothing else that may change."""
+    nodes = {node["name"]: node for node in _models(manifest).values()}
+    prints = fingerprints(manifest, variables)
+    query = "select model, fingerprint from increments.built_models where built_seq = ?"
+    built = dict(connection.execute(query, [seq]).fetchall())
+    return all(
+        name in nodes
+        and built.get(name) == prints[name]
+        and not any(parent.startswith("source.avila.ml.") for parent in nodes[name]["depends_on"]["nodes"])
+        for name in names
+    )
 
 
 def last_seq(connection: duckdb.DuckDBPyConnection) -> int:
@@ -171,7 +221,7 @@ def last_seq(connection: duckdb.DuckDBPyConnection) -> int:
 
 def applied_seq(connection: duckdb.DuckDBPyConnection) -> int:
     """The number up to which every incremental model has taken in the loads; 0 where none is built."""
-    query = "select coalesce(min(built_seq), 0) from increments.built_models"
+    query = "select coalesce(min(built_seq), 0) from increments.built_models where is_incremental"
     return int(connection.execute(query).fetchall()[0][0])
 
 
@@ -182,6 +232,7 @@ def note_built(
     *,
     built: Iterable[str],
     seq: int,
+    run_id: str | None = None,
 ) -> None:
     """Note which models have taken in all loads up to a number, and forget the changes that all have.
 
@@ -191,13 +242,14 @@ def note_built(
         variables: What ``avila.yml`` declares.
         built: The names of the models dbt has built.
         seq: From `last_seq`, as it was when dbt began.
+        run_id: The run that has built them.
     """
-    prints = fingerprints(manifest, variables)
+    prints, incremental = fingerprints(manifest, variables), incremental_models(manifest)
     connection.begin()
-    for name in set(built) & set(incremental_models(manifest)):
+    for name in sorted(set(built)):
         connection.execute(
-            "insert or replace into increments.built_models values (?, ?, ?, now() at time zone 'UTC')",
-            [name, prints[name], seq],
+            "insert or replace into increments.built_models values (?, ?, ?, ?, ?, now() at time zone 'UTC')",
+            [name, name in incremental, prints[name], seq, run_id],
         )
     connection.execute("delete from increments.event_changes where change_seq <= ?", [applied_seq(connection)])
     connection.commit()

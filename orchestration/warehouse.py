@@ -47,7 +47,8 @@ OPS_TABLES = (
 INCREMENTS_TABLES = (
     """
     create table if not exists increments.built_models (
-        model varchar primary key, fingerprint varchar, built_seq bigint, built_at timestamp
+        model varchar primary key, is_incremental boolean, fingerprint varchar, built_seq bigint, run_id varchar,
+        built_at timestamp
     )
     """,
     """

@@ -84,29 +84,32 @@ def dbt_models(context: AssetExecutionContext) -> Iterator[MaterializeResult[Any
         )
     except DbtFailed as error:
         results, failure = error.results, error
+    seconds = {result.node.name: result.execution_time for result in results if result.status == "success"}
+    if not results and failure is None:
+        seconds = dict.fromkeys(names, 0.0)
     with connect(HOUSE.settings) as connection:
-        for result in results:
-            node = nodes[result.node.unique_id]
-            if node["resource_type"] == "model" and result.status == "success":
+        for key, node in models.items():
+            if node["name"] in seconds:
                 rows = connection.execute(f"select count(*) from {node['relation_name']}").fetchall()[0][0]
-                context.log.info(f"{node['schema']}.{node['name']}: {rows:,} rows in {result.execution_time:.1f} s")
+                took = seconds[node["name"]]
+                context.log.info(f"{node['schema']}.{node['name']}: {rows:,} rows in {took:.1f} s")
                 yield MaterializeResult(
-                    asset_key=TRANSLATOR.get_asset_key(node),
+                    asset_key=key,
                     metadata={
                         "dagster/row_count": rows,
                         "dagster/column_schema": _column_schema(connection, node),
-                        "seconds": result.execution_time,
+                        "seconds": took,
                         **_picture(connection, node["name"]),
                     },
                 )
     for result in results:
         if result.node.resource_type != "test" or result.status == "skipped":
             continue
-        key = get_asset_check_key_for_test(MANIFEST, TRANSLATOR, result.node.unique_id, None)
-        if key is not None and key in context.selected_asset_check_keys:
+        check = get_asset_check_key_for_test(MANIFEST, TRANSLATOR, result.node.unique_id, None)
+        if check is not None and check in context.selected_asset_check_keys:
             yield AssetCheckResult(
-                asset_key=key.asset_key,
-                check_name=key.name,
+                asset_key=check.asset_key,
+                check_name=check.name,
                 passed=result.status == "pass",
                 severity=AssetCheckSeverity.WARN if result.status == "warn" else AssetCheckSeverity.ERROR,
                 description=None if result.status == "pass" else result.message,

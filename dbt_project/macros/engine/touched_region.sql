@@ -5,6 +5,7 @@
        unique_key: what tells rows apart.
        meta.region, meta.moment: the stored rows that the model's SQL recomputes, as for `in_region`; without, all.
        meta.or_where: a condition on others that it recomputes, too.
+       meta.stored_in: a model that has read these rows already, in this build.
 #}
 {% macro get_incremental_touched_region_sql(arguments) -%}
     {%- set stored, recomputed = arguments['target_relation'], arguments['temp_relation'] -%}
@@ -22,7 +23,11 @@
     {%- endset -%}
 
     create or replace temp table before as
+    {% if meta.get('stored_in') -%}
+    select {{ columns }} from intermediate.{{ meta.get('stored_in') }};
+    {%- else -%}
     select {{ columns }} from {{ stored }} as stored where {{ in_region }};
+    {%- endif %}
 
     create or replace temp table gone as
     select {{ columns }} from before except select {{ columns }} from {{ recomputed }};

@@ -22,7 +22,8 @@
    built from everything. #}
 {% macro applied_seq() -%}
     {%- if execute and load_relation(record('increments', 'built_models')) -%}
-        {%- set query = 'select coalesce(min(built_seq), 0) from ' ~ record('increments', 'built_models') -%}
+        {%- set built = record('increments', 'built_models') -%}
+        {%- set query = 'select coalesce(min(built_seq), 0) from ' ~ built ~ ' where is_incremental' -%}
         {{ return(run_query(query).columns[0].values()[0]) }}
     {%- endif -%}
     {{ return(0) }}

@@ -2,6 +2,7 @@
 
     'events'         the events that came, went, or stand on a device where identities may have changed
     'days'           the days of a user with a change
+    'users of days'  all days of such users: for a first and cheaper look
     'users'          the users with a change, whole
     'sessions'       their rows from the start of the session on that their first change could reach
     'entries'        their rows from a funnel's window before their first change to the last change
@@ -31,14 +32,31 @@
 
 
 {% macro touched_model(region) -%}
-    {{ return({'events': 'int_touched_events', 'days': 'int_touched_days'}.get(region, 'int_touched_users')) }}
+    {{ return({
+        'events': 'int_touched_events', 'days': 'int_touched_days', 'users of days': 'int_touched_days',
+    }.get(region, 'int_touched_users')) }}
 {%- endmacro %}
 
 
+{# Bounds are found by key, as scalars: joined by an inequality, they would be worked out for every row anew. #}
 {% macro region_condition(region, row, moment, touched) -%}
     {%- set window = longest_funnel_window() -%}
     {%- if region == 'purchases' -%}
     {{ row }}.{{ moment }} >= (select min(touched.purchases_changed_from) from {{ touched }} as touched)
+    {%- elif region == 'sessions' -%}
+    {{ row }}.{{ moment }} >= (
+        select min(touched.{{ 'since_date' if moment.endswith('_date') else 'since' }}) from {{ touched }} as touched
+        where touched.user_key = {{ row }}.user_key
+    )
+    {%- elif region in ('entries', 'funnel_events') -%}
+    {{ row }}.{{ moment }} between (
+        select min({{ add_seconds('touched.changed_from', -window) }}) from {{ touched }} as touched
+        where touched.user_key = {{ row }}.user_key
+    ) and (
+        select min({{ add_seconds('touched.changed_until', window if region == 'funnel_events' else 0) }})
+        from {{ touched }} as touched
+        where touched.user_key = {{ row }}.user_key
+    )
     {%- else -%}
     exists (
         select 1 from {{ touched }} as touched
@@ -51,12 +69,6 @@
             {%- endif %}
             {%- if region == 'days' %}
             and touched.activity_date = {{ row }}.activity_date
-            {%- elif region == 'sessions' %}
-            and touched.{{ 'since_date' if moment.endswith('_date') else 'since' }} <= {{ row }}.{{ moment }}
-            {%- elif region in ('entries', 'funnel_events') %}
-            and {{ row }}.{{ moment }} >= {{ add_seconds('touched.changed_from', -window) }}
-            and {{ row }}.{{ moment }}
-                <= {{ add_seconds('touched.changed_until', window if region == 'funnel_events' else 0) }}
             {%- endif %}
     )
     {%- endif -%}

@@ -7,7 +7,7 @@ with events as (
 ),
 
 events_stored as (
-    select {{ canonical_event_columns() | join(', ') }} from events
+    select * from events
     {%- if stored_events %}
     where {{ in_region('events', 'events', anew=false) }}
     {%- else %}

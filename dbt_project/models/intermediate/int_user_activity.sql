@@ -13,7 +13,8 @@ with placed as (
         {{ sort_key(['event_ts', 'event_id', 'source']) }} as in_order,
         cast({{ local_timestamp('event_ts') }} as date) as activity_date,
         {{ clock_slice('event_ts', session_timeout_seconds()) }} as slice
-    from {{ ref('int_events_identified') }}
+    from {{ ref('int_events_identified') }} as identified
+    where {{ in_region('users of days', 'identified') }}
 ),
 
 events as (

@@ -16,7 +16,7 @@ activity as (
         grain,
         cohort_period,
         period_number,
-        count(distinct user_key) as retained_users,
+        count(*) as retained_users,
         sum(revenue) as revenue
     from user_periods
     group by grain, cohort_period, period_number

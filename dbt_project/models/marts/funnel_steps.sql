@@ -11,8 +11,12 @@ steps as (
     select * from {{ ref('int_funnels_declared') }}
 ),
 
-span as (
-    select * from {{ ref('int_data_span') }}
+stops as (
+    select * from {{ ref('int_funnel_stops') }}
+),
+
+waits as (
+    select * from {{ ref('int_funnel_waits') }}
 ),
 
 periods as (
@@ -33,40 +37,25 @@ periods as (
 
 reached as (
     select
-        entries.*,
-        steps.step_number,
-        entries.steps_completed = steps.step_number and steps.step_number < steps.steps as stopped_here,
-        span.last_event_ts < {{ add_seconds('entries.entered_at', 'steps.window_seconds') }} as may_go_on,
-        {{ seconds_between(
-            list_element('entries.step_times', 'steps.step_number - 1'),
-            list_element('entries.step_times', 'steps.step_number'),
-        ) }} as seconds_from_previous
-    from entries
-    inner join steps
-        on
-            entries.funnel = steps.funnel
-            and entries.steps_completed >= steps.step_number
-    cross join span
-),
-
-counted as (
-    select
         periods.*,
         steps.step_number,
         steps.step_name,
-        count(reached.user_key) as users,
-        count(*) filter (where reached.stopped_here and reached.may_go_on) as in_progress,
-        count(*) filter (where reached.stopped_here and not reached.may_go_on) as dropped,
-        {{ median('reached.seconds_from_previous') }} as median_seconds_from_previous
+        cast(coalesce(sum(stops.users), 0) as bigint) as users,
+        cast(coalesce(sum(stops.users) filter (
+            where stops.steps_completed = steps.step_number and stops.may_go_on and steps.step_number < steps.steps
+        ), 0) as bigint) as in_progress,
+        cast(coalesce(sum(stops.users) filter (
+            where stops.steps_completed = steps.step_number and not stops.may_go_on and steps.step_number < steps.steps
+        ), 0) as bigint) as dropped
     from periods
     inner join steps on periods.funnel = steps.funnel
-    left join reached
+    left join stops
         on
-            periods.funnel = reached.funnel
-            and periods.entry_grain = reached.entry_grain
-            and periods.entry_period is not distinct from reached.entry_period
-            and periods.breakdown = reached.breakdown
-            and steps.step_number = reached.step_number
+            periods.funnel = stops.funnel
+            and periods.entry_grain = stops.entry_grain
+            and periods.entry_period is not distinct from stops.entry_period
+            and periods.breakdown = stops.breakdown
+            and steps.step_number <= stops.steps_completed
     group by
         periods.funnel,
         periods.entry_grain,
@@ -74,6 +63,20 @@ counted as (
         periods.breakdown,
         steps.step_number,
         steps.step_name
+),
+
+counted as (
+    select
+        reached.*,
+        waits.median_seconds_from_previous
+    from reached
+    left join waits
+        on
+            reached.funnel = waits.funnel
+            and reached.entry_grain = waits.entry_grain
+            and reached.entry_period is not distinct from waits.entry_period
+            and reached.breakdown = waits.breakdown
+            and reached.step_number = waits.step_number
 ),
 
 funnel_steps as (
