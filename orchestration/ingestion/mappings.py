@@ -58,7 +58,7 @@ class Query:
 
         Args:
             relation: From `readers.relation`.
-            witness: A function `(row, reason, raw text)` that returns false, called for every rejected row.
+            witness: A function `(row, reason, raw text)` that returns null, called for every rejected row.
             source: The source's name.
             dump_file: The file as the lake calls it.
             load_id: The load it becomes.

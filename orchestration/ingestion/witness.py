@@ -57,8 +57,11 @@ class Witness:
         self._waiting_bytes = 0
         self._writer: pq.ParquetWriter | None = None
 
-    def __call__(self, row: int, reason: str, raw: str | None) -> bool:
-        """Take note of one row. It is not kept: the answer is always false."""
+    def __call__(self, row: int, reason: str, raw: str | None) -> None:
+        """Take note of one row. It is not kept: no answer is null to SQL, which is as good as false.
+
+        To take in any other answer DuckDB would import pandas, at up to a second a process.
+        """
         if reason == BLANK:
             self.blank += 1
         elif reason == EMPTY:
@@ -69,7 +72,6 @@ class Witness:
             self.retyped.add(reason.removeprefix(RETYPE))
         else:
             self.reject(row, raw, reason)
-        return False
 
     def reject(self, row: int, raw: str | None, reason: str) -> None:
         """Take note of one rejected row."""
