@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Callable, Iterator, Mapping
+from graphlib import TopologicalSorter
 from typing import Any
 
 import duckdb
@@ -63,11 +64,10 @@ TRANSLATOR = LayerTranslator()
 )
 def dbt_models(context: AssetExecutionContext) -> Iterator[MaterializeResult[Any] | AssetCheckResult]:
     """Build the selected models in dependency order and test each as it is built."""
-    nodes = MANIFEST["nodes"]
     models = {
         TRANSLATOR.get_asset_key(node): node
-        for node in nodes.values()
-        if node["resource_type"] == "model" and TRANSLATOR.get_asset_key(node) in context.selected_asset_keys
+        for node in _in_dependency_order()
+        if TRANSLATOR.get_asset_key(node) in context.selected_asset_keys
     }
     names = [node["name"] for node in models.values()]
     context.log.info(f"dbt: building {len(names)} models")
@@ -117,6 +117,13 @@ def dbt_models(context: AssetExecutionContext) -> Iterator[MaterializeResult[Any
             )
     if failure is not None:
         raise Failure(f"dbt could not build or a test failed; the published marts stay as they are.\n{failure}")
+
+
+def _in_dependency_order() -> list[Mapping[str, Any]]:
+    """Every model after those it reads, as Dagster wants to be told of them."""
+    nodes = {key: node for key, node in MANIFEST["nodes"].items() if node["resource_type"] == "model"}
+    parents = {key: [p for p in node["depends_on"]["nodes"] if p in nodes] for key, node in nodes.items()}
+    return [nodes[key] for key in TopologicalSorter(parents).static_order()]
 
 
 def _column_schema(connection: duckdb.DuckDBPyConnection, node: Mapping[str, Any]) -> TableSchema:
