@@ -47,7 +47,7 @@ def build(
         say: Told what is built anew, and why.
 
     Returns:
-        dbt's result of each model and test; none if nothing has come or gone since they were built.
+        dbt's result of each model and test; of tests alone if nothing has come or gone since the models were built.
 
     Raises:
         DbtFailed: A model or a test failed; what did succeed is kept.
@@ -56,9 +56,9 @@ def build(
         dropped = drop_outdated(connection, manifest, variables)
         seq = last_seq(connection)
         names = [*select, *unbuilt_ancestors(connection, manifest, select, run_id=run_id)]
-        if is_up_to_date(connection, manifest, variables, names, seq=seq):
-            say("dbt: no dump has come or gone since these models were built")
-            return []
+        up_to_date = is_up_to_date(connection, manifest, variables, names, seq=seq)
+    if up_to_date:
+        say("dbt: no dump has come or gone since these models were built; they are tested as they are")
     if dropped:
         say(f"dbt: built anew, for their definition or one they follow from has changed: {', '.join(dropped)}")
     if run_id is not None:
@@ -67,7 +67,7 @@ def build(
     try:
         results = run_dbt(
             [
-                *("build", "--select", *names),
+                *("test" if up_to_date else "build", "--select", *names),
                 *("--indirect-selection", "buildable", "--exclude-resource-type", "unit_test"),
             ],
             settings,
@@ -75,7 +75,8 @@ def build(
         ).results
     except DbtFailed as error:
         results, failure = error.results, error
-    built = [r.node.name for r in results if r.node.resource_type == "model" and r.status == "success"]
+    succeeded = [r.node.name for r in results if r.node.resource_type == "model" and r.status == "success"]
+    built = names if up_to_date else succeeded
     with connect(settings) as connection:
         note_built(connection, manifest, variables, built=built, seq=seq, run_id=run_id)
     if failure is not None:

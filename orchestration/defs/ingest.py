@@ -6,6 +6,7 @@ from contextlib import closing
 from datetime import UTC, datetime
 from typing import Any
 
+import duckdb
 from dagster import (
     AssetCheckResult,
     AssetCheckSeverity,
@@ -163,6 +164,18 @@ def run_started_at(context: AssetExecutionContext) -> datetime:
     return datetime.fromtimestamp(began or time.time(), UTC).replace(tzinfo=None)
 
 
+def newest_loads(connection: duckdb.DuckDBPyConnection) -> str:
+    """The last twenty loads of `ops.loads`, as a Markdown table."""
+    columns = (
+        "source, file, status, rows, filtered, rejected, first_event_ts, last_event_ts, schema_changes, seconds, "
+        "content_hash[:12] as content"
+    )
+    found = connection.execute(f"select {columns} from ops.loads order by load_seq desc limit 20")
+    names = [column[0] for column in found.description or ()]
+    rows = [[str(value).replace("|", "\\|") for value in row] for row in found.fetchall()]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in [names, ["---"] * len(names), *rows])
+
+
 @asset(
     key=["ops", "loads"],
     group_name="ops",
@@ -179,8 +192,15 @@ def loads(context: AssetExecutionContext) -> MaterializeResult[Any]:
             table: connection.execute(f"select count(*) from ops.{table}").fetchall()[0][0]
             for table in ("loads", "rejects")
         }
+        newest = newest_loads(connection)
     context.log.info(f"catalogue: {counts['loads']:,} loads, {counts['rejects']:,} rejected rows")
-    return MaterializeResult(metadata={"dagster/row_count": counts["loads"], "rejected_rows": counts["rejects"]})
+    return MaterializeResult(
+        metadata={
+            "dagster/row_count": counts["loads"],
+            "rejected_rows": counts["rejects"],
+            "newest_loads": MetadataValue.md(newest),
+        }
+    )
 
 
 defs = Definitions(

@@ -85,7 +85,7 @@ def dbt_models(context: AssetExecutionContext) -> Iterator[MaterializeResult[Any
     except DbtFailed as error:
         results, failure = error.results, error
     seconds = {result.node.name: result.execution_time for result in results if result.status == "success"}
-    if not results and failure is None:
+    if not any(result.node.resource_type == "model" for result in results) and failure is None:
         seconds = dict.fromkeys(names, 0.0)
     with connect(HOUSE.settings) as connection:
         for key, node in models.items():
