@@ -203,7 +203,7 @@ def is_up_to_date(
     built = dict(connection.execute(query, [seq]).fetchall())
     return all(
         name in nodes
-        and built.get(name) == prints[name]
+        and (built.get(name) == prints[name] or nodes[name]["config"]["materialized"] == "ephemeral")
         and not any(parent.startswith("source.avila.ml.") for parent in nodes[name]["depends_on"]["nodes"])
         for name in names
     )

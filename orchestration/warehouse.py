@@ -124,6 +124,9 @@ def run_dbt(
         DBT_SEND_ANONYMOUS_USAGE_STATS="false",
     )
     target = settings.root / "warehouse" / "dbt"
+    for node in parsed.nodes.values() if parsed is not None else ():
+        # A run leaves its mark, and the next would take the ephemeral models to be in the SQL already.
+        node.extra_ctes_injected, node.extra_ctes = False, []
     try:
         result = dbtRunner(manifest=parsed, callbacks=[on_event] if on_event else []).invoke(
             [

@@ -177,8 +177,13 @@ MUTANTS: dict[str, tuple[tuple[str, str, str], ...]] = {
     ),
     "identities as they were": (("int_touched_events", "device_logins.has_login\n", "false\n"),),
     "the old user forgotten": (("log_event_changes", "select old_{{ user_key }} as", "select new_{{ user_key }} as"),),
-    "funnels from the change on": (
-        ("region_condition", "'touched.changed_from', -window", "'touched.changed_from', 0"),
+    "funnels from the day of the change on": (
+        ("int_touched_users", "'changed_from', -longest_funnel_window()", "'changed_from', 0"),
+        ("int_touched_users", "' as date)', -1) }}\n            as entries_from", "' as date)', 0) }} as entries_from"),
+    ),
+    "funnel counts of changed days alone": (
+        ("int_touched_periods", "'activity_date', -window_days - 1", "'activity_date', 0"),
+        ("int_touched_periods", "'last_date', -window_days - 1", "'last_date', 0"),
     ),
     "what went stays": (("went_since", "retired_seq > {{ applied_seq() }}", "false"),),
 }

@@ -157,9 +157,9 @@ CHANGES: dict[str, tuple[dict[str, Any], set[str]]] = {
     # What has no session in it, by whatever way, stays.
     "sessions": (
         {"sessions": {"timeout_minutes": 20}},
-        {"int_events_identified", "int_user_days_known", "int_funnel_entries", "int_funnel_period_entries"},
+        {"int_events_identified", "int_user_days_known", "int_funnel_entries"},
     ),
-    "reporting time zone": ({"reporting_timezone": "Asia/Kathmandu"}, {"int_events_identified", "int_funnel_entries"}),
+    "reporting time zone": ({"reporting_timezone": "Asia/Kathmandu"}, {"int_events_identified"}),
     "funnels": (
         {"funnels": [FUNNELS[0], {**FUNNELS[1], "window_seconds": 600}]},
         {

@@ -7,7 +7,7 @@
     {%- if var('reporting_timezone') == 'UTC' -%}
         {{ utc_timestamp }}
     {%- else -%}
-        timezone('{{ var("reporting_timezone") }}', timezone('UTC', {{ utc_timestamp }}))
+        timezone('{{ var("reporting_timezone") }}', make_timestamptz(epoch_us({{ utc_timestamp }})))
     {%- endif -%}
 {%- endmacro %}
 

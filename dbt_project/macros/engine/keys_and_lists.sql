@@ -19,6 +19,17 @@
 {%- endmacro %}
 
 
+{# As sort_key, over a timestamp and a whole number from 0 to 4294967295; of a fixed size, so that an aggregate may put it
+   aside when memory ends. #}
+{% macro order_number(ts, number) -%}
+    {{ return(adapter.dispatch('order_number')(ts, number)) }}
+{%- endmacro %}
+
+{% macro default__order_number(ts, number) -%}
+    (cast(epoch_us({{ ts }}) as hugeint) * 4294967296 + {{ number }})
+{%- endmacro %}
+
+
 {# A number that rows with equal columns share, and few others: to look for what may be equal, never proof. #}
 {% macro row_hash(columns) -%}
     {{ return(adapter.dispatch('row_hash')(columns)) }}
@@ -59,6 +70,19 @@
 {%- endmacro %}
 
 
+{# The first known value of a column on the rows strictly after each row's place. #}
+{% macro first_later(column, partition_by, order_by) -%}
+    {{ return(adapter.dispatch('first_later')(column, partition_by, order_by)) }}
+{%- endmacro %}
+
+{% macro default__first_later(column, partition_by, order_by) -%}
+    first_value({{ column }} ignore nulls) over (
+        partition by {{ partition_by }} order by {{ order_by }}
+        groups between 1 following and unbounded following
+    )
+{%- endmacro %}
+
+
 {# A group's exact median, interpolated. #}
 {% macro median(expression) -%}
     percentile_cont(0.5) within group (order by cast({{ expression }} as double))
@@ -72,6 +96,26 @@
 
 {% macro default__list_element(items, number) -%}
     list_extract({{ items }}, {{ number }})
+{%- endmacro %}
+
+
+{# A list without elements, of values of a type. #}
+{% macro empty_list(type) -%}
+    {{ return(adapter.dispatch('empty_list')(type)) }}
+{%- endmacro %}
+
+{% macro default__empty_list(type) -%}
+    cast([] as {{ type }}[])
+{%- endmacro %}
+
+
+{# A list with one value at its end as often as gives it a length. #}
+{% macro extended_list(items, length, value) -%}
+    {{ return(adapter.dispatch('extended_list')(items, length, value)) }}
+{%- endmacro %}
+
+{% macro default__extended_list(items, length, value) -%}
+    list_resize({{ items }}, {{ length }}, {{ value }})
 {%- endmacro %}
 
 

@@ -5,8 +5,9 @@
     'users of days'  all days of such users: for a first and cheaper look
     'users'          the users with a change, whole
     'sessions'       their rows from the start of the session on that their first change could reach
-    'entries'        their rows from a funnel's window before their first change to the last change
-    'funnel_events'  those to a window after it
+    'entries'        their rows of the days from a funnel's window before their first change to the last change
+    'funnel_events'  what such rows follow from
+    'periods'        the periods in which a funnel's counts may have changed, of all users
     'purchases'      the rows as of the first day of a changed purchase, of all users, and later
 
    Args:
@@ -34,13 +35,13 @@
 {% macro touched_model(region) -%}
     {{ return({
         'events': 'int_touched_events', 'days': 'int_touched_days', 'users of days': 'int_touched_days',
+        'periods': 'int_touched_periods',
     }.get(region, 'int_touched_users')) }}
 {%- endmacro %}
 
 
 {# Bounds are found by key, as scalars: joined by an inequality, they would be worked out for every row anew. #}
 {% macro region_condition(region, row, moment, touched) -%}
-    {%- set window = longest_funnel_window() -%}
     {%- if region == 'purchases' -%}
     {{ row }}.{{ moment }} >= (select min(touched.purchases_changed_from) from {{ touched }} as touched)
     {%- elif region == 'sessions' -%}
@@ -48,14 +49,29 @@
         select min(touched.{{ 'since_date' if moment.endswith('_date') else 'since' }}) from {{ touched }} as touched
         where touched.user_key = {{ row }}.user_key
     )
-    {%- elif region in ('entries', 'funnel_events') -%}
+    {%- elif region == 'entries' -%}
     {{ row }}.{{ moment }} between (
-        select min({{ add_seconds('touched.changed_from', -window) }}) from {{ touched }} as touched
+        select min(touched.entries_from) from {{ touched }} as touched where touched.user_key = {{ row }}.user_key
+    ) and (
+        select min(touched.entries_until) from {{ touched }} as touched where touched.user_key = {{ row }}.user_key
+    )
+    {%- elif region == 'funnel_events' -%}
+    {#- A local day begins and ends less than two days from any of its moments. -#}
+    {%- set two_days = 172800 -%}
+    {{ row }}.{{ moment }} between (
+        select min({{ add_seconds('cast(touched.entries_from as timestamp)', -two_days) }}) from {{ touched }} as touched
         where touched.user_key = {{ row }}.user_key
     ) and (
-        select min({{ add_seconds('touched.changed_until', window if region == 'funnel_events' else 0) }})
+        select min({{ add_seconds('cast(touched.entries_until as timestamp)', two_days + longest_funnel_window()) }})
         from {{ touched }} as touched
         where touched.user_key = {{ row }}.user_key
+    )
+    {%- elif region == 'periods' -%}
+    exists (
+        select 1 from {{ touched }} as touched
+        where
+            touched.entry_grain = {{ row }}.entry_grain
+            and touched.entry_period is not distinct from {{ row }}.entry_period
     )
     {%- else -%}
     exists (

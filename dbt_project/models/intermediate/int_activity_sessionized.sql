@@ -4,13 +4,20 @@
     meta={'region': 'sessions', 'moment': 'first_event_ts'},
 ) }}
 
-{#- A session starts at a user's first slice and after a gap greater than the timeout. -#}
+{#- A session starts at a user's first slice and after a gap greater than the timeout. Where a clock goes back over
+    midnight, the days of one slice interleave: hence the latest event of all slices before, not of the last one. -#}
 
 with activity as (
     select
-        *,
-        lag(last_event_ts) over (partition by user_key order by first_event_ts, slice, activity_date)
-            as previous_event_ts
+        user_key,
+        activity_date,
+        slice,
+        first_event_ts,
+        first_event_source,
+        first_event_id,
+        max(last_event_ts) over (
+            partition by user_key order by first_event_ts rows between unbounded preceding and 1 preceding
+        ) as previous_event_ts
     from {{ ref('int_user_activity') }} as slices
     where {{ in_region('sessions', 'slices', 'first_event_ts') }}
 ),
@@ -19,55 +26,22 @@ starts as (
     select
         *,
         case
-            when previous_event_ts is null then 1
             when
-                first_event_ts > {{ add_seconds('previous_event_ts', session_timeout_seconds()) }}
-                then 1
-            else 0
-        end as is_session_start
+                previous_event_ts is null
+                or first_event_ts > {{ add_seconds('previous_event_ts', session_timeout_seconds()) }}
+                then {{ hash_key(['user_key', 'first_event_source', 'first_event_id']) }}
+        end as started_session_id
     from activity
-),
-
-numbered as (
-    select
-        *,
-        sum(is_session_start) over (
-            partition by user_key
-            order by first_event_ts, slice, activity_date
-            rows between unbounded preceding and current row
-        ) as session_number
-    from starts
 ),
 
 sessionized as (
     select
-        {{ hash_key([
-            'user_key',
-            'first_value(first_event_source) over session_slices',
-            'first_value(first_event_id) over session_slices',
-        ]) }} as session_id,
+        {{ nearest_known('started_session_id', 'user_key', 'first_event_ts', 'preceding') }} as session_id,
         user_key,
         activity_date,
         slice,
-        first_event_ts,
-        last_event_ts,
-        events,
-        page_views,
-        key_events,
-        revenue,
-        entry_page,
-        exit_page,
-        platform,
-        country,
-        utm_source,
-        utm_medium,
-        utm_campaign
-    from numbered
-    window session_slices as (
-        partition by user_key, session_number
-        order by first_event_ts, slice, activity_date
-        rows between unbounded preceding and current row
-    )
+        first_event_ts
+    from starts
 )
 
 select * from sessionized

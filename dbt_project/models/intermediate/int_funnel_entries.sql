@@ -1,44 +1,38 @@
 {{ config(
     materialized='incremental',
-    unique_key=['funnel', 'user_key', 'entered_at'],
-    meta={'region': 'entries', 'moment': 'entered_at'},
+    unique_key=['funnel', 'user_key', 'entry_date'],
+    meta={'region': 'entries', 'moment': 'entry_date'},
 ) }}
 
-with paths as (
-    select * from {{ ref('int_funnel_paths') }} as paths
-    where {{ in_region('entries', 'paths', 'entered_at') }}
+{#- The deepest attempt of a day, then the earliest entry, then the earliest end: the best of a longer time is the best
+    of its days' best. -#}
+
+with attempts as (
+    select
+        *,
+        cast({{ local_timestamp('entered_at') }} as date) as entry_date,
+        {{ sort_key(['-steps_completed', 'entered_at', 'last_step_at', '-first_run']) }} as in_order
+    from {{ ref('int_funnel_attempts') }}
 ),
 
-attempts as (
+best as (
     select
         funnel,
         user_key,
-        entered_at,
-        first_run,
-        max(step_number) as steps_completed,
-        max(reached_at) as last_step_at,
-        {{ ordered_list('reached_at', 'step_number') }} as step_times
-    from paths
-    group by funnel, user_key, entered_at, first_run
-),
-
-ordered as (
-    select
-        *,
-        {{ sort_key(['-steps_completed', 'last_step_at', '-first_run']) }} as in_order
+        entry_date,
+        max(steps_completed) as steps_completed,
+        min_by(step_times, in_order) as step_times
     from attempts
+    where {{ in_region('entries', 'attempts', 'entry_date') }}
+    group by funnel, user_key, entry_date
 ),
 
 entries as (
     select
-        funnel,
-        user_key,
-        entered_at,
-        max(steps_completed) as steps_completed,
-        min_by(last_step_at, in_order) as last_step_at,
-        min_by(step_times, in_order) as step_times
-    from ordered
-    group by funnel, user_key, entered_at
+        *,
+        {{ list_element('step_times', 1) }} as entered_at,
+        {{ list_element('step_times', 'steps_completed') }} as last_step_at
+    from best
 )
 
 select * from entries

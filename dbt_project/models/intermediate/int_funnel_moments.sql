@@ -1,7 +1,12 @@
+{{ config(materialized='ephemeral') }}
+
 {#- After an instant the path goes on at a strictly later one. A strict path goes on only at the user's very next
     instant, and only from one whose events it used up, or from its first. -#}
 
-{%- set any_strict = var('funnels') | selectattr('order', 'equalto', 'strict') | list | length > 0 %}
+{%- set funnels = var('funnels') | rejectattr('order', 'equalto', 'unordered') | list %}
+{%- set any_strict = funnels | selectattr('order', 'equalto', 'strict') | list | length > 0 %}
+{%- set lengths = [2] %}
+{%- for funnel in funnels %}{% do lengths.append(funnel['steps'] | length) %}{% endfor %}
 
 with runs as (
     select * from {{ ref('int_funnel_runs') }}
@@ -25,37 +30,29 @@ all_instants as (
 ),
 
 {% endif -%}
-links as (
+following as (
     select
-        funnel,
-        user_key,
-        from_step as to_reach,
-        event_ts,
-        0 as is_origin,
-        from_step,
-        to_step
-    from runs
-    union all
-    select
-        funnel,
-        user_key,
-        to_step + 1 as to_reach,
-        event_ts,
-        1 as is_origin,
-        from_step,
-        to_step
+        *,
+        {%- for step in range(2, lengths | max + 1) %}
+        {{ first_later('case when from_step = ' ~ step ~ ' then event_ts end', 'funnel, user_key', 'event_ts') }}
+            as step_{{ step }}_at{% if not loop.last %},{% endif %}
+        {%- endfor %}
     from runs
 ),
 
 linked as (
     select
-        *,
-        min(case when is_origin = 0 then event_ts end) over (
-            partition by funnel, user_key, to_reach
-            order by event_ts, is_origin
-            rows between current row and unbounded following
-        ) as next_at
-    from links
+        funnel,
+        user_key,
+        event_ts,
+        from_step,
+        to_step,
+        case to_step
+            {%- for step in range(2, lengths | max + 1) %}
+            when {{ step - 1 }} then step_{{ step }}_at
+            {%- endfor %}
+        end as next_at
+    from following
 ),
 
 moments as (
@@ -85,7 +82,6 @@ moments as (
             linked.user_key = all_instants.user_key
             and linked.event_ts = all_instants.event_ts
     {%- endif %}
-    where linked.is_origin = 1
 )
 
 select * from moments

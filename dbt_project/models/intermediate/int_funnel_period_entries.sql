@@ -1,62 +1,60 @@
-{{ config(
-    materialized='incremental',
-    unique_key=['funnel', 'entry_grain', 'entry_period', 'breakdown', 'user_key'],
-    meta={'region': 'users'},
-) }}
+{{ config(materialized='ephemeral') }}
 
-{#- A period constrains the first step only: in each, a user counts once, by the best entry of that period. The best
-    of a week is the best of its days' best, and so on. -#}
-
-{%- set grains = {'day': 'entries', 'week': 'day_entries', 'month': 'day_entries', 'all': 'month_entries'} %}
+{#- A period constrains the first step only: in each, a user counts once, by the best entry of that period. -#}
 
 with entries as (
-    select
-        *,
-        cast({{ local_timestamp('entered_at') }} as date) as entry_date
-    from {{ ref('int_funnel_entries') }} as attempts
-    where {{ in_region('users', 'attempts') }}
-),
-{% for grain, finer in grains.items() %}
-{%- set period = 'cast(null as date)' if grain == 'all' else period_start(grain, 'entry_date') %}
-{{ grain }}_ranked as (
-    select
-        *,
-        row_number() over (
-            partition by funnel, user_key, {{ period }}
-            order by steps_completed desc, entered_at asc, last_step_at asc
-        ) as entry_rank
-    from {{ finer }}
+    select * from {{ ref('int_funnel_entries') }}
 ),
 
-{{ grain }}_entries as (
-    select
-        funnel,
-        user_key,
-        entered_at,
-        entry_date,
-        steps_completed,
-        last_step_at,
-        step_times
-    from {{ grain }}_ranked
-    where entry_rank = 1
+best as (
+    select * from {{ ref('funnel_users') }}
 ),
-{% endfor %}
-period_entries as (
-    {%- for grain in grains %}
+
+placed as (
+    {%- for grain in ['day', 'week', 'month'] %}
     select
-        funnel,
         {{ quoted(grain) }} as entry_grain,
-        {{ 'cast(null as date)' if grain == 'all' else period_start(grain, 'entry_date') }} as entry_period,
-        'all' as breakdown,
-        user_key,
-        entered_at,
-        steps_completed,
-        step_times
-    from {{ grain }}_entries
+        {{ period_start(grain, 'entry_date') }} as entry_period,
+        *
+    from entries
     {%- if not loop.last %}
     union all
     {%- endif %}
     {%- endfor %}
+),
+
+ranked as (
+    select
+        *,
+        row_number() over (
+            partition by funnel, user_key, entry_grain, entry_period
+            order by steps_completed desc, entered_at asc, last_step_at asc
+        ) as entry_rank
+    from placed
+    where {{ in_region('periods', 'placed', anew=not stored('funnel_steps')) }}
+),
+
+period_entries as (
+    select
+        funnel,
+        entry_grain,
+        entry_period,
+        'all' as breakdown,
+        entered_at,
+        steps_completed,
+        step_times
+    from ranked
+    where entry_rank = 1
+    union all
+    select
+        funnel,
+        'all' as entry_grain,
+        cast(null as date) as entry_period,
+        'all' as breakdown,
+        entered_at,
+        steps_completed,
+        step_times
+    from best
 )
 
 select * from period_entries

@@ -1,3 +1,5 @@
+{{ config(materialized='ephemeral') }}
+
 {#- Simultaneous events may be taken in whichever order helps, so an instant carries a user from one step as far as its
     events can fill. A strict path may also stop short in its first instant: what is left unused may lie before it. -#}
 

@@ -1,3 +1,5 @@
+{{ config(materialized='ephemeral') }}
+
 {%- set step_events = [] %}
 {%- for funnel in var('funnels') %}
 {%- for step in funnel['steps'] if step['event'] not in step_events %}

@@ -1,3 +1,5 @@
+{{ config(materialized='ephemeral') }}
+
 {#- From each entry, the fills that come within the window, in the order they come. -#}
 
 with step_events as (
@@ -77,18 +79,27 @@ waits as (
         conditions.filled
 ),
 
+filled as (
+    select
+        *,
+        cast(row_number() over (
+            partition by funnel, user_key, entered_at
+            order by filled_at, competing_group, filled
+        ) as integer) as step_number
+    from waits
+    where is_filled and filled_at <= {{ add_seconds('entered_at', 'window_seconds') }}
+),
+
 unordered as (
     select
         funnel,
         user_key,
         entered_at,
-        cast(row_number() over (
-            partition by funnel, user_key, entered_at
-            order by filled_at, competing_group, filled
-        ) as integer) as step_number,
-        filled_at as reached_at
-    from waits
-    where is_filled and filled_at <= {{ add_seconds('entered_at', 'window_seconds') }}
+        max(step_number) as steps_completed,
+        max(filled_at) as last_step_at,
+        {{ ordered_list('filled_at', 'step_number') }} as step_times
+    from filled
+    group by funnel, user_key, entered_at
 )
 
 select * from unordered

@@ -1,6 +1,7 @@
 {#- What lies before a user's first change stays as it is, but for the session that the change may reach: one that ended
-    no longer than the timeout before. So rows are recomputed from its start on. Days are from the day before on: where
-    clocks go back over midnight, that day comes once more (St. John's until 2011). -#}
+    no longer than the timeout before. So rows are recomputed from its start on. A funnel's entries are recomputed from
+    its window before the first change to the last. Days are from a day before to a day after: where clocks go back over
+    midnight, a day comes once more (St. John's until 2011). -#}
 -- depends_on: {{ ref('int_user_activity') }}
 
 {%- set stored_sessions = stored('sessions') %}
@@ -55,7 +56,10 @@ widened as (
 touched_users as (
     select
         *,
-        {{ add_days('cast(' ~ local_timestamp('since') ~ ' as date)', -1) }} as since_date
+        {{ add_days('cast(' ~ local_timestamp('since') ~ ' as date)', -1) }} as since_date,
+        {{ add_days('cast(' ~ local_timestamp(add_seconds('changed_from', -longest_funnel_window())) ~ ' as date)', -1) }}
+            as entries_from,
+        {{ add_days('cast(' ~ local_timestamp('changed_until') ~ ' as date)', 1) }} as entries_until
     from widened
 )
 

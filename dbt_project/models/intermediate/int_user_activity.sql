@@ -9,11 +9,15 @@
 
 with placed as (
     select
-        *,
-        {{ sort_key(['event_ts', 'event_id', 'source']) }} as in_order,
-        cast({{ local_timestamp('event_ts') }} as date) as activity_date,
-        {{ clock_slice('event_ts', session_timeout_seconds()) }} as slice
+        identified.*,
+        {{ order_number('identified.event_ts', 'coalesce(ties.place, 1)') }} as in_order,
+        cast({{ local_timestamp('identified.event_ts') }} as date) as activity_date,
+        {{ clock_slice('identified.event_ts', session_timeout_seconds()) }} as slice
     from {{ ref('int_events_identified') }} as identified
+    left join {{ ref('int_event_ties') }} as ties
+        on
+            identified.source = ties.source
+            and identified.event_id = ties.event_id
     where {{ in_region('users of days', 'identified') }}
 ),
 

@@ -1,6 +1,7 @@
 {{ config(
     materialized='incremental',
     unique_key=['funnel', 'entry_grain', 'entry_period', 'breakdown', 'step_number'],
+    meta={'region': 'periods'},
 ) }}
 
 with entries as (
@@ -11,12 +12,44 @@ steps as (
     select * from {{ ref('int_funnels_declared') }}
 ),
 
-stops as (
-    select * from {{ ref('int_funnel_stops') }}
+span as (
+    select * from {{ ref('int_data_span') }}
 ),
 
-waits as (
-    select * from {{ ref('int_funnel_waits') }}
+reached as (
+    select
+        entries.funnel,
+        entries.entry_grain,
+        entries.entry_period,
+        entries.breakdown,
+        steps.step_number,
+        entries.steps_completed = steps.step_number and steps.step_number < steps.steps as is_last,
+        span.last_event_ts < {{ add_seconds('entries.entered_at', 'steps.window_seconds') }} as may_go_on,
+        {{ seconds_between(
+            list_element('entries.step_times', 'steps.step_number - 1'),
+            list_element('entries.step_times', 'steps.step_number'),
+        ) }} as seconds_from_previous
+    from entries
+    inner join steps
+        on
+            entries.funnel = steps.funnel
+            and entries.steps_completed >= steps.step_number
+    cross join span
+),
+
+counted as (
+    select
+        funnel,
+        entry_grain,
+        entry_period,
+        breakdown,
+        step_number,
+        count(*) as users,
+        {{ median('seconds_from_previous') }} as median_seconds_from_previous,
+        count(*) filter (where is_last and may_go_on) as in_progress,
+        count(*) filter (where is_last and not may_go_on) as dropped
+    from reached
+    group by funnel, entry_grain, entry_period, breakdown, step_number
 ),
 
 periods as (
@@ -25,7 +58,7 @@ periods as (
         entry_grain,
         entry_period,
         breakdown
-    from entries
+    from counted
     union
     select distinct
         funnel,
@@ -35,68 +68,35 @@ periods as (
     from steps
 ),
 
-reached as (
+funnel_steps as (
     select
-        periods.*,
-        steps.step_number,
-        steps.step_name,
-        cast(coalesce(sum(stops.users), 0) as bigint) as users,
-        cast(coalesce(sum(stops.users) filter (
-            where stops.steps_completed = steps.step_number and stops.may_go_on and steps.step_number < steps.steps
-        ), 0) as bigint) as in_progress,
-        cast(coalesce(sum(stops.users) filter (
-            where stops.steps_completed = steps.step_number and not stops.may_go_on and steps.step_number < steps.steps
-        ), 0) as bigint) as dropped
-    from periods
-    inner join steps on periods.funnel = steps.funnel
-    left join stops
-        on
-            periods.funnel = stops.funnel
-            and periods.entry_grain = stops.entry_grain
-            and periods.entry_period is not distinct from stops.entry_period
-            and periods.breakdown = stops.breakdown
-            and steps.step_number <= stops.steps_completed
-    group by
         periods.funnel,
         periods.entry_grain,
         periods.entry_period,
         periods.breakdown,
         steps.step_number,
-        steps.step_name
-),
-
-counted as (
-    select
-        reached.*,
-        waits.median_seconds_from_previous
-    from reached
-    left join waits
+        steps.step_name,
+        coalesce(counted.users, 0) as users,
+        coalesce(counted.users, 0)
+        / nullif(cast(lag(coalesce(counted.users, 0), 1, coalesce(counted.users, 0)) over by_step as double), 0)
+            as from_previous,
+        coalesce(counted.users, 0) / nullif(cast(first_value(coalesce(counted.users, 0)) over by_step as double), 0)
+            as from_start,
+        counted.median_seconds_from_previous,
+        coalesce(counted.in_progress, 0) as in_progress,
+        coalesce(counted.dropped, 0) as dropped
+    from periods
+    inner join steps on periods.funnel = steps.funnel
+    left join counted
         on
-            reached.funnel = waits.funnel
-            and reached.entry_grain = waits.entry_grain
-            and reached.entry_period is not distinct from waits.entry_period
-            and reached.breakdown = waits.breakdown
-            and reached.step_number = waits.step_number
-),
-
-funnel_steps as (
-    select
-        funnel,
-        entry_grain,
-        entry_period,
-        breakdown,
-        step_number,
-        step_name,
-        users,
-        users / nullif(cast(lag(users, 1, users) over by_step as double), 0) as from_previous,
-        users / nullif(cast(first_value(users) over by_step as double), 0) as from_start,
-        median_seconds_from_previous,
-        in_progress,
-        dropped
-    from counted
+            periods.funnel = counted.funnel
+            and periods.entry_grain = counted.entry_grain
+            and periods.entry_period is not distinct from counted.entry_period
+            and periods.breakdown = counted.breakdown
+            and steps.step_number = counted.step_number
     window by_step as (
-        partition by funnel, entry_grain, entry_period, breakdown
-        order by step_number
+        partition by periods.funnel, periods.entry_grain, periods.entry_period, periods.breakdown
+        order by steps.step_number
     )
 )
 

@@ -21,8 +21,8 @@ with entries as (
             partition by funnel, user_key
             order by steps_completed desc, entered_at asc, last_step_at asc
         ) as entry_rank
-    from {{ ref('int_funnel_entries') }} as attempts
-    where {{ in_region('users', 'attempts') }} {{ or_stored_where(['funnel', 'user_key'], unsettled) }}
+    from {{ ref('int_funnel_entries') }} as days
+    where {{ in_region('users', 'days') }} {{ or_stored_where(['funnel', 'user_key'], unsettled) }}
 ),
 
 declared as (

@@ -4,10 +4,19 @@
     meta={'region': 'sessions', 'moment': 'started_at'},
 ) }}
 
-{%- set in_order = sort_key(['first_event_ts', 'slice', 'activity_date']) %}
+{#- No two slices of a user begin at one instant. -#}
+{%- set in_order = 'first_event_ts' %}
 
 with activity as (
-    select * from {{ ref('int_activity_sessionized') }} as slices
+    select
+        slices.session_id,
+        activity.*
+    from {{ ref('int_activity_sessionized') }} as slices
+    inner join {{ ref('int_user_activity') }} as activity
+        on
+            slices.user_key = activity.user_key
+            and slices.activity_date = activity.activity_date
+            and slices.slice = activity.slice
     where {{ in_region('sessions', 'slices', 'first_event_ts') }}
 ),
 

@@ -5,7 +5,15 @@
 ) }}
 
 with activity as (
-    select * from {{ ref('int_activity_sessionized') }} as slices
+    select
+        slices.session_id,
+        activity.*
+    from {{ ref('int_activity_sessionized') }} as slices
+    inner join {{ ref('int_user_activity') }} as activity
+        on
+            slices.user_key = activity.user_key
+            and slices.activity_date = activity.activity_date
+            and slices.slice = activity.slice
     where {{ in_region('sessions', 'slices', 'activity_date') }}
 ),
 

@@ -1,3 +1,7 @@
+{{ config(materialized='ephemeral') }}
+
+{#- Every way in, followed hop by hop as early as possible. -#}
+
 {%- set funnels = var('funnels') | rejectattr('order', 'equalto', 'unordered') | list %}
 {%- set lengths = [1] %}
 {%- for funnel in funnels %}{% do lengths.append(funnel['steps'] | length) %}{% endfor %}
@@ -6,8 +10,8 @@ with moments as (
     select * from {{ ref('int_funnel_moments') }}
 ),
 
-declared as (
-    select * from {{ ref('int_funnels_declared') }}
+unordered as (
+    select * from {{ ref('int_funnel_unordered') }}
 ),
 
 hop_1 as (
@@ -17,10 +21,10 @@ hop_1 as (
         event_ts as entered_at,
         to_step as first_run,
         {{ add_seconds('event_ts', 'window_seconds') }} as expires_at,
-        from_step,
-        to_step,
-        event_ts as reached_at,
-        next_at
+        next_at,
+        to_step as steps_completed,
+        event_ts as last_step_at,
+        {{ extended_list(empty_list('timestamp'), 'to_step', 'event_ts') }} as step_times
     from moments
     where from_step = 1
 ),
@@ -32,52 +36,42 @@ hop_{{ hop }} as (
         earlier.entered_at,
         earlier.first_run,
         earlier.expires_at,
-        moments.from_step,
-        moments.to_step,
-        moments.event_ts as reached_at,
-        moments.next_at
+        moments.next_at,
+        moments.to_step as steps_completed,
+        moments.event_ts as last_step_at,
+        {{ extended_list('earlier.step_times', 'moments.to_step', 'moments.event_ts') }} as step_times
     from hop_{{ hop - 1 }} as earlier
     inner join moments
         on
             earlier.funnel = moments.funnel
             and earlier.user_key = moments.user_key
             and earlier.next_at = moments.event_ts
-            and earlier.to_step + 1 = moments.from_step
+            and earlier.steps_completed + 1 = moments.from_step
     where earlier.next_at <= earlier.expires_at
 ),
 {% endfor %}
-hops as (
+attempts as (
     {%- for hop in range(1, lengths | max + 1) %}
-    select * from hop_{{ hop }}
-    {%- if not loop.last %}
-    union all
-    {%- endif %}
-    {%- endfor %}
-),
-
-paths as (
     select
-        hops.funnel,
-        hops.user_key,
-        hops.entered_at,
-        hops.first_run,
-        declared.step_number,
-        hops.reached_at
-    from hops
-    inner join declared
-        on
-            hops.funnel = declared.funnel
-            and hops.from_step <= declared.step_number
-            and hops.to_step >= declared.step_number
+        funnel,
+        user_key,
+        entered_at,
+        first_run,
+        steps_completed,
+        last_step_at,
+        step_times
+    from hop_{{ hop }}
     union all
+    {%- endfor %}
     select
         funnel,
         user_key,
         entered_at,
         1 as first_run,
-        step_number,
-        reached_at
-    from {{ ref('int_funnel_unordered') }}
+        steps_completed,
+        last_step_at,
+        step_times
+    from unordered
 )
 
-select * from paths
+select * from attempts
