@@ -135,6 +135,19 @@ def test_restatements_say_what_changed_and_why(built: Warehouse) -> None:
     assert {user for user, _ in after} == {"ada", "bob", "cyd", "dan", "eve"}
 
 
+def test_restatements_tell_what_moved_without_an_event_of_its_own(built: Warehouse) -> None:
+    """A purchase two months on: the others' state is another by then, and cyd's rank, and cohorts are complete."""
+    built.build([*FIRST, load(3, ("d1", "2025-05-02 12:00", "dan", "", "purchase"))])
+    query = "select table_name, reason, rows_added, rows_removed, rows_changed from ops.restatements"
+    told = {(table, reason): counts for table, reason, *counts in rows(built, query)}
+    assert told["marts.users", "new"] == [1, 0, 0]
+    assert told["marts.users", "time or others"] == [0, 0, 5], "nobody stays active"
+    assert told["marts.sessions", "new"] == [1, 0, 0]
+    assert ("marts.sessions", "time or others") not in told
+    assert {reason for table, reason in told if table == "marts.cohort_retention"} == {"other tables"}
+    assert {reason for table, reason in told if table == "marts.funnel_steps"} == {"other tables"}
+
+
 def test_nothing_new_changes_no_row(built: Warehouse) -> None:
     before = contents(built)
     built.build(FIRST)
