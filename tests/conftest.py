@@ -14,6 +14,23 @@ from orchestration.warehouse import connect, run_dbt
 
 SHARED_DATA = PROJECT_ROOT.parent / "shared" / "data"
 
+# The UK shop of the public data, as an analyst would declare it; {path} is where its dumps lie.
+RETAIL = """
+reporting_timezone: Europe/London
+sources:
+  retail:
+    path: "{path}"
+    timezone: Europe/London
+    where: "CustomerID is not null"
+    columns:
+      event_ts: "strptime(InvoiceDate, '%Y-%m-%d %H:%M:%S')"
+      user_id: "cast(cast(CustomerID as double) as bigint)"
+      event_name: "'purchase'"
+      item_id: StockCode
+      country: Country
+      revenue: "Quantity * UnitPrice"
+"""
+
 EVENT_COLUMNS = {
     "event_id": "varchar",
     "event_name": "varchar",

@@ -8,7 +8,6 @@ import sys
 import time
 from functools import cache
 from pathlib import Path
-from textwrap import dedent
 
 import pytest
 
@@ -17,25 +16,12 @@ from orchestration.declarations import Declarations
 from orchestration.ingestion.lake import Lake
 from orchestration.settings import PROJECT_ROOT
 from orchestration.warehouse import connect
-from tests.conftest import SHARED_DATA
+from tests.conftest import RETAIL, SHARED_DATA
 from tests.dbt_project.histories import Project, Warehouse
 
-RETAIL = """
-    reporting_timezone: Europe/London
-    sources:
-      retail:
-        path: landing/*.csv
-        timezone: Europe/London
-        where: "CustomerID is not null"
-        columns:
-          event_ts: "strptime(InvoiceDate, '%Y-%m-%d %H:%M:%S')"
-          user_id: "cast(cast(CustomerID as double) as bigint)"
-          event_name: "'purchase'"
-          item_id: StockCode
-          country: Country
-          revenue: "Quantity * UnitPrice"
-    funnels:
-      again: {window_hours: 720, steps: [purchase, {name: large, event: purchase, where: "revenue > 100"}]}
+FUNNELS = """
+funnels:
+  again: {window_hours: 720, steps: [purchase, {name: large, event: purchase, where: "revenue > 100"}]}
 """
 
 
@@ -125,7 +111,7 @@ def test_simulated_shops(tmp_path: Path, seed: int) -> None:
 @pytest.mark.skipif(not SHARED_DATA.is_dir(), reason="the public data sets are not there")
 def test_a_year_of_real_purchases_in_random_order(tmp_path: Path) -> None:
     declarations = tmp_path / "avila.yml"
-    declarations.write_text(dedent(RETAIL))
+    declarations.write_text(RETAIL.replace("{path}", "landing/*.csv") + FUNNELS)
     shelf = Shelf(tmp_path / "house", declarations)
     days = sorted((SHARED_DATA / "uk_online_retail" / "by-day").glob("*.csv"))
     assert len(days) == 305

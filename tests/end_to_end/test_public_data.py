@@ -7,7 +7,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from tests.conftest import SHARED_DATA
+from tests.conftest import RETAIL, SHARED_DATA
 from tests.end_to_end.conftest import Night, RunNight
 
 
@@ -60,22 +60,7 @@ DATA_SETS = {
     ),
     # 541,909 rows, of which 135,080 without a customer; 5,225 copies among the rest.
     "uk_online_retail": DataSet(
-        declaration="""
-            reporting_timezone: Europe/London
-            sources:
-              retail:
-                path: "{data}/uk_online_retail/by-day/*.csv"
-                timezone: Europe/London
-                where: "CustomerID is not null"
-                columns:
-                  event_ts: "strptime(InvoiceDate, '%Y-%m-%d %H:%M:%S')"
-                  user_id: "cast(cast(CustomerID as double) as bigint)"
-                  event_name: "'purchase'"
-                  item_id: StockCode
-                  country: Country
-                  revenue: "Quantity * UnitPrice"
-            churn: {horizon_days: 60}
-        """,
+        declaration=RETAIL.replace("{path}", "{data}/uk_online_retail/by-day/*.csv") + "churn: {horizon_days: 60}",
         expected=Expected(
             rows=406_829,
             filtered=135_080,
