@@ -209,6 +209,16 @@ def is_up_to_date(
     )
 
 
+def behind(
+    connection: duckdb.DuckDBPyConnection, manifest: Mapping[str, Any], variables: Mapping[str, Any]
+) -> list[str]:
+    """The models that were not built from these definitions and all loads, by name."""
+    prints, seq = fingerprints(manifest, variables), last_seq(connection)
+    query = "select model, fingerprint from increments.built_models where built_seq = ?"
+    built = dict(connection.execute(query, [seq]).fetchall())
+    return sorted(name for name in prints if built.get(name) != prints[name])
+
+
 def last_seq(connection: duckdb.DuckDBPyConnection) -> int:
     """The number of the last load or retirement that `ops.loads` has; 0 without any."""
     has_loads = connection.execute(

@@ -10,6 +10,7 @@ from typing import Any
 import duckdb
 from rich.console import Console
 
+from orchestration import increments
 from orchestration.declarations import DeclarationError
 from orchestration.house import open_house
 from orchestration.manifest import load_manifest
@@ -18,6 +19,10 @@ from orchestration.warehouse import DbtFailed, connect, run_dbt
 
 SCHEMAS = ("marts", "features")
 _SHOWN = 5
+
+
+class NotVerifiableError(Exception):
+    """The warehouse is not what a night leaves; the message says why, and the cure."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +48,7 @@ class Difference:
         )
 
 
-def verify(settings: Settings, variables: Mapping[str, Any]) -> list[Difference]:
+def verify(settings: Settings, variables: Mapping[str, Any], manifest: Mapping[str, Any]) -> list[Difference]:
     """Build everything anew into a scratch warehouse and compare; returns the tables that differ.
 
     Both see the same loads and the same predictions. The scratch warehouse lies beside the real one, which is opened
@@ -52,13 +57,14 @@ def verify(settings: Settings, variables: Mapping[str, Any]) -> list[Difference]
     Args:
         settings: Where the warehouse lives.
         variables: What ``avila.yml`` declares, as dbt reads it.
+        manifest: dbt's, of the same variables.
 
     Raises:
-        FileNotFoundError: There is no warehouse yet.
+        NotVerifiableError: There is no warehouse yet, another process writes it, or it is not up to date with its
+            loads and definitions.
         DbtFailed: The rebuild failed.
     """
-    if not settings.warehouse.exists():
-        raise FileNotFoundError(f"{settings.warehouse} does not exist: run `make run` first")
+    check_up_to_date(settings, variables, manifest)
     scratch = Settings(**{**settings.model_dump(), "data_dir": settings.warehouse.parent / "verification"})
     shutil.rmtree(scratch.root, ignore_errors=True)
     scratch.root.mkdir(parents=True)
@@ -69,6 +75,47 @@ def verify(settings: Settings, variables: Mapping[str, Any]) -> list[Difference]
         return compare(settings.warehouse, scratch.warehouse)
     finally:
         shutil.rmtree(scratch.root, ignore_errors=True)
+
+
+def check_exists(settings: Settings) -> None:
+    """See that there is a warehouse.
+
+    Raises:
+        NotVerifiableError: There is none yet.
+    """
+    if not settings.warehouse.exists():
+        raise NotVerifiableError(f"There is nothing to verify yet: {settings.command('run')} builds it first.")
+
+
+def check_up_to_date(settings: Settings, variables: Mapping[str, Any], manifest: Mapping[str, Any]) -> None:
+    """See that the warehouse is built, as far as it goes, from its loads and by these definitions.
+
+    What is not would differ from a rebuild for no fault of the increments.
+
+    Raises:
+        NotVerifiableError: It is not, or cannot be read.
+    """
+    check_exists(settings)
+    run = settings.command("run")
+    try:
+        with duckdb.connect(str(settings.warehouse), read_only=True) as connection:
+            behind = increments.behind(connection, manifest, variables)
+    except duckdb.IOException as error:
+        raise NotVerifiableError(
+            f"{settings.warehouse} cannot be read, most likely because a night is running. Try again when it is done. "
+            f"({error})"
+        ) from error
+    if behind:
+        raise NotVerifiableError(
+            "The marts are not up to date: avila.yml or Ávila has changed since the last night, or that did not come "
+            f"to its end. {run} brings them up to date. Behind are {', '.join(behind[:_SHOWN])}"
+            + (f" and {len(behind) - _SHOWN} more." if len(behind) > _SHOWN else ".")
+        )
+
+
+def cure(settings: Settings) -> str:
+    """What to do about differences."""
+    return f"Remove {settings.warehouse} to have the next night build everything anew, and please report this."
 
 
 def compare(stored: Path, rebuilt: Path) -> list[Difference]:
@@ -143,16 +190,21 @@ def main() -> int:
     console, errors = Console(), Console(stderr=True)
     try:
         house = open_house()
-        load_manifest(house)
-        differences = verify(house.settings, house.declarations.dbt_vars())
-    except (DeclarationError, DbtFailed, FileNotFoundError) as error:
+        check_exists(house.settings)
+        variables, manifest = house.declarations.dbt_vars(), load_manifest(house)
+        check_up_to_date(house.settings, variables, manifest)
+        console.print("Rebuilding everything from the lake beside the warehouse, to compare the two …")
+        differences = verify(house.settings, variables, manifest)
+    except (DeclarationError, DbtFailed, NotVerifiableError) as error:
         errors.print(str(error), style="red", highlight=False, markup=False, soft_wrap=True)
         return 2
     for difference in differences:
         console.print(str(difference), style="red", highlight=False, markup=False, soft_wrap=True)
-    if not differences:
-        console.print("Every mart equals a full rebuild, row for row.")
-    return 1 if differences else 0
+    if differences:
+        errors.print(cure(house.settings), highlight=False, markup=False, soft_wrap=True)
+        return 1
+    console.print("Every mart equals a full rebuild, row for row.")
+    return 0
 
 
 if __name__ == "__main__":

@@ -1,0 +1,80 @@
+"""The comparison with a full rebuild, and what it says where there is nothing fair to compare."""
+
+from datetime import datetime
+from functools import cache
+from pathlib import Path
+
+import duckdb
+import pandas as pd
+import pytest
+
+from orchestration.settings import Settings
+from orchestration.verify import NotVerifiableError, check_up_to_date, verify
+from tests.conftest import Load
+from tests.dbt_project.histories import Outcome, Project, Warehouse
+
+
+@cache
+def project() -> Project:
+    return Project.parse({})
+
+
+def load(number: int, *minutes: int) -> Load:
+    events = pd.DataFrame(
+        {
+            "event_id": [f"{number}-{minute}" for minute in minutes],
+            "event_ts": [datetime(2025, 3, 1, 10, minute) for minute in minutes],
+            "user_id": "ada",
+            "event_name": "view",
+        }
+    )
+    return Load(f"load{number}", number, events)
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Warehouse:
+    made = Warehouse(tmp_path_factory.mktemp("built"), project())
+    made.build([load(1, 0, 10)])
+    made.build([load(1, 0, 10), load(2, 5, 50)])
+    return made
+
+
+def test_rows_that_differ_are_shown(built: Warehouse) -> None:
+    arguments = built.settings, project().variables, project().manifest
+    assert verify(*arguments) == []
+    with duckdb.connect(str(built.settings.warehouse)) as connection:
+        connection.execute("update marts.sessions set events = 9 where events = 3")
+    (difference,) = verify(*arguments)
+    with duckdb.connect(str(built.settings.warehouse)) as connection:
+        connection.execute("update marts.sessions set events = 3 where events = 9")
+    assert str(difference).startswith("marts.sessions: 1 rows a rebuild does not have, 1 rows only it has")
+    assert [example.split(":")[0] for example in difference.examples] == ["only stored", "only rebuilt"]
+    assert not (built.settings.warehouse.parent / "verification").exists()
+
+
+def test_a_definition_that_changed_is_no_difference(built: Warehouse) -> None:
+    changed = {**project().variables, "sessions": {"timeout_minutes": 5}}
+    with pytest.raises(NotVerifiableError, match=r"AVILA_DATA_DIR=.* make run brings them up to date\. Behind are"):
+        check_up_to_date(built.settings, changed, project().manifest)
+
+
+def test_a_night_cut_short_is_no_difference(tmp_path: Path) -> None:
+    cut = Warehouse(tmp_path, project())
+    cut.build([load(1, 0, 10)], Outcome(killed_after=0))
+    with pytest.raises(NotVerifiableError, match="not up to date"):
+        check_up_to_date(cut.settings, project().variables, project().manifest)
+
+
+def test_where_no_night_has_been_there_is_nothing_to_verify(tmp_path: Path) -> None:
+    with pytest.raises(NotVerifiableError, match=r"nothing to verify yet: AVILA_DATA_DIR=.* make run"):
+        check_up_to_date(Settings(data_dir=tmp_path), {}, {})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_while_a_night_writes_nothing_is_compared(built: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:
+    def locked(*arguments: object, **options: object) -> None:
+        raise duckdb.IOException("Could not set lock")
+
+    monkeypatch.setattr("orchestration.verify.duckdb.connect", locked)
+    with pytest.raises(NotVerifiableError, match="a night is running"):
+        check_up_to_date(built.settings, project().variables, project().manifest)
