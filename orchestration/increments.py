@@ -203,7 +203,7 @@ def is_up_to_date(
     built = dict(connection.execute(query, [seq]).fetchall())
     return all(
         name in nodes
-        and (built.get(name) == prints[name] or nodes[name]["config"]["materialized"] == "ephemeral")
+        and (built.get(name) == prints[name] or _is_ephemeral(nodes[name]))
         and not any(parent.startswith("source.avila.ml.") for parent in nodes[name]["depends_on"]["nodes"])
         for name in names
     )
@@ -216,7 +216,8 @@ def behind(
     prints, seq = fingerprints(manifest, variables), last_seq(connection)
     query = "select model, fingerprint from increments.built_models where built_seq = ?"
     built = dict(connection.execute(query, [seq]).fetchall())
-    return sorted(name for name in prints if built.get(name) != prints[name])
+    kept = {node["name"] for node in _models(manifest).values() if not _is_ephemeral(node)}
+    return sorted(name for name in kept if built.get(name) != prints[name])
 
 
 def last_seq(connection: duckdb.DuckDBPyConnection) -> int:
@@ -272,6 +273,11 @@ def _models(manifest: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
 
 def _is_incremental(node: Mapping[str, Any]) -> bool:
     return bool(node["config"]["materialized"] == "incremental")
+
+
+def _is_ephemeral(node: Mapping[str, Any]) -> bool:
+    """Whether a model is a part of the SQL of others, and never built."""
+    return bool(node["config"]["materialized"] == "ephemeral")
 
 
 def _parents(node: Mapping[str, Any], models: Mapping[str, Mapping[str, Any]]) -> list[str]:

@@ -15,6 +15,10 @@ with activity as (
         first_event_ts,
         first_event_source,
         first_event_id,
+        events,
+        page_views,
+        key_events,
+        revenue,
         max(last_event_ts) over (
             partition by user_key order by first_event_ts rows between unbounded preceding and 1 preceding
         ) as previous_event_ts
@@ -40,7 +44,11 @@ sessionized as (
         user_key,
         activity_date,
         slice,
-        first_event_ts
+        first_event_ts,
+        events,
+        page_views,
+        key_events,
+        revenue
     from starts
 )
 

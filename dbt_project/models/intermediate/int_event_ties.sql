@@ -1,30 +1,28 @@
-{#- Within an instant, a user's events go by their ids; only the few that share one pay for ranking. Kept as numbers, as
-    an aggregate's texts cannot leave memory. -#}
+{#- Within an instant, a user's events go by their ids; only the few that share one pay for ranking. The events are read
+    twice: to keep them all at hand for that would cost more. -#}
 
-with events as (
-    select * from {{ ref('int_events_identified') }} as identified
-    where {{ in_region('users of days', 'identified', anew=not stored('int_user_activity')) }}
-),
+{%- set anew = not (stored('int_user_activity') and stored('int_funnel_entries')) %}
+{%- set instant_hash = row_hash(['user_key', 'event_ts']) %}
 
-shared_instants as (
-    select {{ row_hash(['user_key', 'event_ts']) }} as instant_hash
-    from events
-    group by {{ row_hash(['user_key', 'event_ts']) }}
+with shared_instants as (
+    select {{ instant_hash }} as instant_hash
+    from {{ ref('int_events_identified') }} as events
+    where {{ in_region('users of days', 'events', anew=anew) }}
+    group by {{ instant_hash }}
     having count(*) > 1
 ),
 
-ranked as (
+ties as (
     select
         source,
         event_id,
+        user_key,
+        event_ts,
         row_number() over (partition by user_key, event_ts order by event_id, source) as place
-    from events
-    where {{ row_hash(['user_key', 'event_ts']) }} in (select shared_instants.instant_hash from shared_instants)
-),
-
-ties as (
-    select * from ranked
-    where place > 1
+    from {{ ref('int_events_identified') }} as events
+    where
+        {{ in_region('users of days', 'events', anew=anew) }}
+        and {{ instant_hash }} in (select shared_instants.instant_hash from shared_instants)
 )
 
 select * from ties

@@ -14,19 +14,25 @@ unordered as (
     select * from {{ ref('int_funnel_unordered') }}
 ),
 
+declared as (
+    select * from {{ ref('int_funnels_declared') }}
+    where step_number = 1
+),
+
 hop_1 as (
     select
-        funnel,
-        user_key,
-        event_ts as entered_at,
-        to_step as first_run,
-        {{ add_seconds('event_ts', 'window_seconds') }} as expires_at,
-        next_at,
-        to_step as steps_completed,
-        event_ts as last_step_at,
-        {{ extended_list(empty_list('timestamp'), 'to_step', 'event_ts') }} as step_times
+        moments.funnel,
+        moments.user_key,
+        moments.event_ts as entered_at,
+        moments.to_step as first_run,
+        {{ add_seconds('moments.event_ts', 'declared.window_seconds') }} as expires_at,
+        moments.next_at,
+        moments.to_step as steps_completed,
+        moments.event_ts as last_step_at,
+        {{ extended_list(empty_list('timestamp'), 'moments.to_step', 'moments.event_ts') }} as step_times
     from moments
-    where from_step = 1
+    inner join declared on moments.funnel = declared.funnel
+    where moments.from_step = 1
 ),
 {% for hop in range(2, lengths | max + 1) %}
 hop_{{ hop }} as (

@@ -12,12 +12,12 @@ with runs as (
     select * from {{ ref('int_funnel_runs') }}
 ),
 
+{% if any_strict -%}
 declared as (
     select * from {{ ref('int_funnels_declared') }}
     where step_number = 1
 ),
 
-{% if any_strict -%}
 all_instants as (
     select
         user_key,
@@ -69,14 +69,13 @@ moments as (
                 linked.from_step = 1
                 or all_instants.all_events = linked.to_step - linked.from_step + 1
                 then all_instants.next_event_ts
-        end as next_at,
+        end as next_at
         {%- else %}
-        linked.next_at,
+        linked.next_at
         {%- endif %}
-        declared.window_seconds
     from linked
-    inner join declared on linked.funnel = declared.funnel
     {%- if any_strict %}
+    inner join declared on linked.funnel = declared.funnel
     inner join all_instants
         on
             linked.user_key = all_instants.user_key

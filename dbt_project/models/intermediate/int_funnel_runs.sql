@@ -5,50 +5,41 @@
 
 {%- set funnels = var('funnels') | rejectattr('order', 'equalto', 'unordered') | list %}
 
-with step_events as (
-    select * from {{ ref('int_funnel_step_events') }}
-),
-
-declared as (
+with declared as (
     select * from {{ ref('int_funnels_declared') }}
     where step_order != 'unordered'
 ),
 
-instants as (
-    select
-        funnel,
-        user_key,
-        event_ts,
-        min(matches) as matches,
-        count(*) as step_events
-    from step_events
-    group by funnel, user_key, event_ts
+ties as (
+    select * from {{ ref('int_event_ties') }}
 ),
 
 lone as (
     select
-        instants.funnel,
-        instants.user_key,
-        instants.event_ts,
+        lone_events.funnel,
+        lone_events.user_key,
+        lone_events.event_ts,
         declared.step_number as from_step,
         declared.step_number as to_step
-    from instants
+    from {{ ref('int_funnel_step_events') }} as lone_events
     inner join declared
         on
-            instants.funnel = declared.funnel
-            and instants.matches & declared.step_bit != 0
-    where instants.step_events = 1
+            lone_events.funnel = declared.funnel
+            and lone_events.matches & declared.step_bit != 0
+    where
+        not exists (
+            select 1 from ties
+            where lone_events.user_key = ties.user_key and lone_events.event_ts = ties.event_ts
+        )
 ),
 
 tied_events as (
-    select step_events.*
-    from step_events
-    inner join instants
-        on
-            step_events.funnel = instants.funnel
-            and step_events.user_key = instants.user_key
-            and step_events.event_ts = instants.event_ts
-    where instants.step_events > 1
+    select * from {{ ref('int_funnel_step_events') }} as step_events
+    where
+        exists (
+            select 1 from ties
+            where step_events.user_key = ties.user_key and step_events.event_ts = ties.event_ts
+        )
 ),
 
 runs as (

@@ -1,4 +1,6 @@
-{{ config(materialized='ephemeral') }}
+{{ config(materialized='view') }}
+
+{#- A view, as it is read twice and cheaper to work out than to keep. -#}
 
 {%- set step_events = [] %}
 {%- for funnel in var('funnels') %}

@@ -5,15 +5,7 @@
 ) }}
 
 with activity as (
-    select
-        slices.session_id,
-        activity.*
-    from {{ ref('int_activity_sessionized') }} as slices
-    inner join {{ ref('int_user_activity') }} as activity
-        on
-            slices.user_key = activity.user_key
-            and slices.activity_date = activity.activity_date
-            and slices.slice = activity.slice
+    select * from {{ ref('int_activity_sessionized') }} as slices
     where {{ in_region('sessions', 'slices', 'activity_date') }}
 ),
 
