@@ -281,8 +281,8 @@ def events_in(history: Iterable[Night]) -> int:
 outcomes = st.one_of(
     st.just(DONE),
     st.just(DONE),
-    st.builds(Outcome, killed_after=st.integers(0, 45)),
-    st.builds(Outcome, failing=st.integers(0, 45)),
+    st.builds(Outcome, killed_after=st.integers(0, 60)),
+    st.builds(Outcome, failing=st.integers(0, 60)),
 )
 
 

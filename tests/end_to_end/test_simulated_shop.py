@@ -23,6 +23,9 @@ MARTS = (
     "funnel_steps",
     "cohort_retention",
     "rfm_scores",
+    "lifecycle",
+    "path_transitions",
+    "path_steps",
     "churn_scores",
     "conversion_scores",
 )

@@ -127,3 +127,13 @@
 {% macro default__listed_texts(column) -%}
     string_agg(distinct {{ column }}, ', ' order by {{ column }})
 {%- endmacro %}
+
+
+{# One row per element of a list, beside the other columns that are selected. #}
+{% macro each_of(items) -%}
+    {{ return(adapter.dispatch('each_of')(items)) }}
+{%- endmacro %}
+
+{% macro default__each_of(items) -%}
+    unnest({{ items }})
+{%- endmacro %}

@@ -1,0 +1,70 @@
+{{ config(
+    materialized='incremental',
+    unique_key=['user_key', 'from_step', 'to_step'],
+    meta={'region': 'users'},
+) }}
+
+{#- Two neighbouring events of a user lie in one session unless the gap is greater than the timeout, so sessions need
+    not be looked up. With rows by user, the distinct users of a transition are a plain count. -#}
+
+with events as (
+    select
+        user_key,
+        event_ts,
+        event_id,
+        source,
+        {{ path_step() }} as step
+    from {{ ref('int_events_identified') }} as identified
+    where {{ in_region('users', 'identified') }}
+),
+
+neighbours as (
+    select
+        user_key,
+        step,
+        event_ts,
+        lag(step) over in_order as previous_step,
+        lag(event_ts) over in_order as previous_ts,
+        lead(event_ts) over in_order as next_ts
+    from events
+    window in_order as (partition by user_key order by event_ts, event_id, source)
+),
+
+transitions as (
+    select
+        user_key,
+        previous_step as from_step,
+        step as to_step,
+        {{ seconds_between('previous_ts', 'event_ts') }} as seconds
+    from neighbours
+    where event_ts <= {{ add_seconds('previous_ts', session_timeout_seconds()) }}
+    union all
+    select
+        user_key,
+        cast(null as {{ dbt.type_string() }}) as from_step,
+        step as to_step,
+        cast(null as double) as seconds
+    from neighbours
+    where previous_ts is null or event_ts > {{ add_seconds('previous_ts', session_timeout_seconds()) }}
+    union all
+    select
+        user_key,
+        step as from_step,
+        cast(null as {{ dbt.type_string() }}) as to_step,
+        cast(null as double) as seconds
+    from neighbours
+    where next_ts is null or next_ts > {{ add_seconds('event_ts', session_timeout_seconds()) }}
+),
+
+user_transitions as (
+    select
+        user_key,
+        from_step,
+        to_step,
+        count(*) as transitions,
+        {{ ordered_list('seconds', 'seconds') }} as seconds
+    from transitions
+    group by user_key, from_step, to_step
+)
+
+select * from user_transitions
