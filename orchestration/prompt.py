@@ -10,7 +10,7 @@ from orchestration.settings import Settings
 
 BANNER = """\
 .print marts: events sessions users user_days funnel_users funnel_steps cohort_retention rfm_scores
-.print        lifecycle path_transitions path_steps churn_scores conversion_scores;
+.print        lifecycle stickiness active_users path_transitions path_steps churn_scores conversion_scores;
 .print        the warehouse's own records are in schema ops.
 .print Try:   from funnel_steps where entry_grain = 'all';
 .print        describe sessions;     .tables     .quit

@@ -22,11 +22,11 @@ from orchestration.warehouse import run_dbt
 from tests.conftest import write_lake
 from tests.dbt_project.histories import Happened, Project, happened
 from tests.oracles.behaviour import Event, deduplicate, identify, local_date, sessionize
-from tests.oracles.journeys import lifecycle, transitions
+from tests.oracles.journeys import active_users, lifecycle, stickiness, transitions
 
 START = datetime(2025, 2, 28, 16, 45)
 ZONE = "Asia/Kathmandu"
-MARTS = ["path_transitions", "path_steps", "lifecycle"]
+MARTS = ["path_transitions", "path_steps", "lifecycle", "stickiness", "active_users"]
 
 
 @cache
@@ -88,7 +88,19 @@ def lifecycles_are_right(journeys: Journeys, marts: duckdb.DuckDBPyConnection) -
         assert found == lifecycle(journeys.days(), grain)
 
 
-LAWS: list[Callable[[Journeys, duckdb.DuckDBPyConnection], None]] = [paths_are_right, lifecycles_are_right]
+def stickiness_is_right(journeys: Journeys, marts: duckdb.DuckDBPyConnection) -> None:
+    for grain in ("week", "month"):
+        query = f"select period, active_days, users from marts.stickiness where grain = '{grain}'"
+        assert by_key(marts, query, 2) == stickiness(journeys.days(), grain)
+    query = "select activity_date, dau, wau, mau from marts.active_users"
+    assert by_key(marts, query, 1) == active_users(journeys.days())
+
+
+LAWS: list[Callable[[Journeys, duckdb.DuckDBPyConnection], None]] = [
+    paths_are_right,
+    lifecycles_are_right,
+    stickiness_is_right,
+]
 
 # Copies of one event that differ are told apart elsewhere; here each id comes once.
 histories = st.lists(happened, min_size=25, max_size=80, unique_by=lambda event: (event.source, event.event_id))

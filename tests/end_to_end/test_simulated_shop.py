@@ -24,6 +24,8 @@ MARTS = (
     "cohort_retention",
     "rfm_scores",
     "lifecycle",
+    "stickiness",
+    "active_users",
     "path_transitions",
     "path_steps",
     "churn_scores",

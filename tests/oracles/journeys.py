@@ -78,3 +78,22 @@ def lifecycle(days_of: dict[str, set[date]], grain: str) -> dict[tuple[date, str
         cells[period, "resurrecting"] = len(now - then - born)
         cells[period, "dormant"] = len(then - now)
     return cells
+
+
+def stickiness(days_of: dict[str, set[date]], grain: str) -> Counter[tuple[date, int]]:
+    """Users by (period, number of days active in it)."""
+    cells: Counter[tuple[date, int]] = Counter()
+    for days in days_of.values():
+        cells.update(Counter(PERIODS[grain](day) for day in days).items())
+    return cells
+
+
+def active_users(days_of: dict[str, set[date]]) -> dict[date, tuple[int, int, int]]:
+    """Users active in the 1, 7 and 30 days that end with each day."""
+    every_day = [day for days in days_of.values() for day in days]
+    counts: dict[date, tuple[int, int, int]] = {}
+    for _, day in calendar(min(every_day), max(every_day), "day"):
+        ages = [{(day - other).days for other in days} for days in days_of.values()]
+        one, seven, thirty = (sum(any(0 <= age < width for age in own) for own in ages) for width in (1, 7, 30))
+        counts[day] = one, seven, thirty
+    return counts
