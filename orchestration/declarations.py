@@ -54,12 +54,18 @@ class Sessions(_Declared):
     timeout_minutes: float = Field(default=30, gt=0, le=24 * 60)
 
 
+CHANNEL_COLUMNS = dict.fromkeys(
+    ("source", "medium", "campaign", "referrer_site", "entry_page", "platform", "country"), "varchar"
+)
+"""What a rule of a channel may look at, of a session."""
+
+
 @cache
 def _binder() -> duckdb.DuckDBPyConnection:
-    """A connection that knows an event's columns, and no event."""
+    """A connection that knows the columns of an event and of a session, and none of either."""
     connection = duckdb.connect(config={"autoinstall_known_extensions": False, "autoload_known_extensions": False})
-    columns = {"user_key": "varchar", **EVENT_COLUMNS}
-    connection.execute(f"create table events ({', '.join(f'{name} {kind}' for name, kind in columns.items())})")
+    for table, columns in {"event": {"user_key": "varchar", **EVENT_COLUMNS}, "session": CHANNEL_COLUMNS}.items():
+        connection.execute(f"create table {table} ({', '.join(f'{name} {kind}' for name, kind in columns.items())})")
     return connection
 
 
@@ -69,24 +75,43 @@ def _condition(value: str | None) -> str | None:
     Raises:
         ValueError: It is none; the message offers the nearest column.
     """
-    if value is None:
-        return None
+    elsewhere = " What else a dump holds is in the JSON of properties: properties->>'{}'"
+    return None if value is None else _checked(value, of="an event", columns=[*EVENT_COLUMNS], elsewhere=elsewhere)
+
+
+def _channel_rule(value: str) -> str:
+    """Check a condition on a session, by what is known of where it came from.
+
+    Raises:
+        ValueError: It is none; the message offers the nearest column.
+    """
+    return _checked(value, of="a session", columns=[*CHANNEL_COLUMNS])
+
+
+def _checked(value: str, *, of: str, columns: list[str], elsewhere: str = "") -> str:
     try:
-        described = _binder().execute(f"describe select ({value}) as condition from events").fetchall()
+        described = _binder().execute(f"describe select ({value}) as condition from {of.split()[-1]}").fetchall()
     except duckdb.Error as error:
         said = str(error).splitlines()[0]
         if unknown := re.search(r'column "([^"]+)" not found', said):
-            known = [*EVENT_COLUMNS]
-            near = difflib.get_close_matches(unknown[1].casefold(), known, n=1, cutoff=0.5)
-            hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(known)};"
-            raise ValueError(
-                f"an event has no column {unknown[1]}; {hint} What else a dump holds is in the JSON of properties: "
-                f"properties->>'{unknown[1]}'"
-            ) from None
-        raise ValueError(f"`{value}` is no condition on an event: {said}") from None
+            near = difflib.get_close_matches(unknown[1].casefold(), columns, n=1, cutoff=0.5)
+            hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(columns)};"
+            raise ValueError(f"{of} has no column {unknown[1]}; {hint}{elsewhere.format(unknown[1])}") from None
+        raise ValueError(f"`{value}` is no condition on {of}: {said}") from None
     if described[0][1] != "BOOLEAN":
         raise ValueError(f"`{value}` is no condition: it is a {described[0][1].lower()}, not true or false")
     return value
+
+
+def _site(value: str) -> str:
+    """Check the name of a site.
+
+    Raises:
+        ValueError: It is an address, or no site's name.
+    """
+    if not re.fullmatch(r"[a-z0-9-]+([.][a-z0-9-]+)+", value, re.IGNORECASE):
+        raise ValueError(f"{value!r} is no site; name it without scheme, port and path, such as shop.example")
+    return re.sub("^www[.]", "", value.lower())
 
 
 class Step(_Declared):
@@ -158,6 +183,30 @@ class Conversion(_Declared):
     active_within_days: int = Field(default=90, ge=1)
 
 
+class Paths(_Declared):
+    """How many steps before and after a key event belong to its path."""
+
+    length: int = Field(default=5, ge=1, le=20)
+
+
+class Channels(_Declared):
+    """Which channel a session came by: rules by the name of a channel, before the usual ones.
+
+    A referrer of `own_sites`, or of a site below one, is none.
+    """
+
+    own_sites: Annotated[tuple[Annotated[str, AfterValidator(_site)], ...], BeforeValidator(_list_of_one)] = ()
+    rules: dict[Annotated[str, Field(min_length=1)], Annotated[str, AfterValidator(_channel_rule)]] = Field(
+        default_factory=dict
+    )
+
+
+class Attribution(_Declared):
+    """How long before a session with a key event another one may share in the credit."""
+
+    lookback_days: int = Field(default=30, ge=1, le=3650)
+
+
 class Identity(_Declared):
     """Texts that stand for no identity at all, in any case."""
 
@@ -182,6 +231,9 @@ class Declarations(_Declared):
     cohorts: Cohorts = Cohorts()
     churn: Churn = Churn()
     conversion: Conversion = Conversion()
+    paths: Paths = Paths()
+    channels: Channels = Channels()
+    attribution: Attribution = Attribution()
     identity: Identity = Identity()
     rejects: Rejects = Rejects()
 
@@ -369,6 +421,9 @@ def _keys_at(path: list[str | int]) -> list[str]:
         ("cohorts",): Cohorts,
         ("churn",): Churn,
         ("conversion",): Conversion,
+        ("paths",): Paths,
+        ("channels",): Channels,
+        ("attribution",): Attribution,
         ("identity",): Identity,
         ("rejects",): Rejects,
     }

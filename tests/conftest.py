@@ -67,6 +67,9 @@ VARIABLES: dict[str, Any] = {
     "cohorts": {"anchor": "first_seen", "grains": ["day", "week", "month"]},
     "churn": {"horizon_days": 30, "active_within_days": 90},
     "conversion": {"event": "purchase", "horizon_days": 7, "active_within_days": 90},
+    "paths": {"length": 5},
+    "channels": {"own_sites": [], "rules": {}},
+    "attribution": {"lookback_days": 30},
 }
 
 

@@ -173,6 +173,7 @@ class Happened:
     platform: str | None
     utm_source: str | None
     revenue: int | None
+    referrer: str | None = None
 
     def row(self, start: datetime) -> dict[str, Any]:
         values = asdict(self)
@@ -217,6 +218,7 @@ happened = st.builds(
     platform=st.sampled_from([None, "ios", "web"]),
     utm_source=st.sampled_from([None, None, "news"]),
     revenue=st.sampled_from([None, None, 30, 60, -30]),
+    referrer=st.sampled_from([None, None, None, "https://www.google.com/", "https://blog.example/a"]),
 )
 
 
@@ -229,7 +231,9 @@ def copies(draw: Callable[..., Any], event: Happened) -> Happened:
         "nothing": event,
         "moment": replace(event, day=other.day, minute=other.minute, tick=other.tick),
         "minute": replace(event, minute=other.minute),
-        "content": replace(event, event_name=other.event_name, page=other.page, revenue=other.revenue),
+        "content": replace(
+            event, event_name=other.event_name, page=other.page, revenue=other.revenue, referrer=other.referrer
+        ),
         "owner": replace(event, user_id=other.user_id, anonymous_id=other.anonymous_id),
     }[change]
 

@@ -28,6 +28,11 @@ MARTS = (
     "active_users",
     "path_transitions",
     "path_steps",
+    "paths_to_key_event",
+    "paths_from_key_event",
+    "session_channels",
+    "attribution",
+    "conversion_paths",
     "churn_scores",
     "conversion_scores",
 )

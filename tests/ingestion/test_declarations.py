@@ -52,6 +52,11 @@ funnels:
 cohorts: {anchor: purchase, grains: [month]}
 churn: {horizon_days: 60, active_within_days: 120}
 conversion: {event: signup, horizon_days: 14}
+paths: {length: 3}
+channels:
+  own_sites: [www.Shop.example, pay.example]
+  rules: {Influencers: "medium = 'influencer'"}
+attribution: {lookback_days: 90}
 identity: {placeholder_ids: ["", guest]}
 rejects: {max_share: 0.1}
 """
@@ -74,6 +79,9 @@ def test_everything_but_sources_has_a_default(tmp_path: Path) -> None:
         "cohorts": {"anchor": "first_seen", "grains": ["day", "week", "month"]},
         "churn": {"horizon_days": 30, "active_within_days": 90},
         "conversion": {"event": "purchase", "horizon_days": 7, "active_within_days": 90},
+        "paths": {"length": 5},
+        "channels": {"own_sites": [], "rules": {}},
+        "attribution": {"lookback_days": 30},
         "identity": {
             "placeholder_ids": ["", "null", "undefined", "none", "nan", "00000000-0000-0000-0000-000000000000"]
         },
@@ -89,6 +97,12 @@ def test_everything_can_be_said(tmp_path: Path) -> None:
     said = declared.dbt_vars()
     assert json.loads(json.dumps(said)) == said
     assert said["page_view_events"] == ["view"]
+    assert said["paths"] == {"length": 3}
+    assert said["channels"] == {
+        "own_sites": ["shop.example", "pay.example"],
+        "rules": {"Influencers": "medium = 'influencer'"},
+    }
+    assert said["attribution"] == {"lookback_days": 90}
     assert said["funnels"] == [
         {
             "name": "checkout",
@@ -165,6 +179,19 @@ MISTAKES: dict[str, tuple[str, int, str]] = {
     ),
     "half a condition": (MINIMAL + "funnels: {f: {steps: [{where: 'revenue >'}]}}\n", 4, "is no condition on an event"),
     "a value for a condition": (MINIMAL + "funnels: {f: {steps: [{where: page}]}}\n", 4, "it is a varchar, not true"),
+    "a path of no steps": (MINIMAL + "paths: {length: 0}\n", 4, "`paths.length`: expected greater than|or equal to 1"),
+    "an address for a site": (
+        MINIMAL + "channels: {own_sites: ['https://shop.example/']}\n",
+        4,
+        "'https://shop.example/' is no site; name it without scheme",
+    ),
+    "a rule on what no session has": (
+        MINIMAL + "channels:\n  rules:\n    Partners: \"utm_medum = 'partner'\"\n",
+        6,
+        "`channels.rules.Partners`: a session has no column utm_medum; did you mean medium?",
+    ),
+    "a rule that is no condition": (MINIMAL + "channels: {rules: {A: medium}}\n", 4, "it is a varchar, not true"),
+    "a look-back of nothing": (MINIMAL + "attribution: {lookback_days: 0}\n", 4, "`attribution.lookback_days`"),
     "a tab": ("sources:\n\tweb: {}\n", 2, "cannot start any token"),
 }
 
