@@ -30,41 +30,31 @@ neighbours as (
     window in_order as (partition by user_key order by event_ts, event_id, source)
 ),
 
-transitions as (
+arrivals as (
     select
         user_key,
-        previous_step as from_step,
-        step as to_step,
-        {{ seconds_between('previous_ts', 'event_ts') }} as seconds
+        step,
+        case
+            when event_ts <= {{ add_seconds('previous_ts', session_timeout_seconds()) }} then previous_step
+        end as from_step,
+        case
+            when event_ts <= {{ add_seconds('previous_ts', session_timeout_seconds()) }}
+                then {{ seconds_between('previous_ts', 'event_ts') }}
+        end as seconds,
+        next_ts is null or next_ts > {{ add_seconds('event_ts', session_timeout_seconds()) }} as is_last
     from neighbours
-    where event_ts <= {{ add_seconds('previous_ts', session_timeout_seconds()) }}
-    union all
-    select
-        user_key,
-        cast(null as {{ dbt.type_string() }}) as from_step,
-        step as to_step,
-        cast(null as double) as seconds
-    from neighbours
-    where previous_ts is null or event_ts > {{ add_seconds('previous_ts', session_timeout_seconds()) }}
-    union all
-    select
-        user_key,
-        step as from_step,
-        cast(null as {{ dbt.type_string() }}) as to_step,
-        cast(null as double) as seconds
-    from neighbours
-    where next_ts is null or next_ts > {{ add_seconds('event_ts', session_timeout_seconds()) }}
 ),
 
 user_transitions as (
     select
         user_key,
         from_step,
-        to_step,
+        step as to_step,
         count(*) as transitions,
+        count(*) filter (where is_last) as exits,
         {{ ordered_list('seconds', 'seconds') }} as seconds
-    from transitions
-    group by user_key, from_step, to_step
+    from arrivals
+    group by user_key, from_step, step
 )
 
 select * from user_transitions

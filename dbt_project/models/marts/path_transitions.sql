@@ -5,7 +5,7 @@
 
 with by_user as (
     select * from {{ ref('int_user_transitions') }}
-    where from_step is not null and to_step is not null
+    where from_step is not null
 ),
 
 steps as (

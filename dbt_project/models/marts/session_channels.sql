@@ -60,7 +60,7 @@ traffic as (
             else '(none)'
         end as other_medium
     from sessions
-    inner join landings on sessions.session_id = landings.session_id
+    left join landings on sessions.session_id = landings.session_id
 ),
 
 attributed as (
