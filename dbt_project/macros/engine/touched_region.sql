@@ -22,18 +22,22 @@
         {%- if meta.get('or_where') %} or ({{ meta.get('or_where') }}){% endif -%}
     {%- endset -%}
 
-    create or replace temp table before as
-    {% if meta.get('stored_in') -%}
-    select {{ columns }} from intermediate.{{ meta.get('stored_in') }};
-    {%- else -%}
-    select {{ columns }} from {{ stored }} as stored where {{ in_region }};
-    {%- endif %}
+    create or replace temp table differing as
+    select {{ columns }}, max(stored_row) as stored_row
+    from (
+        {% if meta.get('stored_in') -%}
+        select {{ columns }}, stored_row from intermediate.{{ meta.get('stored_in') }}
+        {%- else -%}
+        select {{ columns }}, {{ row_address() }} as stored_row from {{ stored }} as stored where {{ in_region }}
+        {%- endif %}
+        union all
+        select {{ columns }}, null as stored_row from {{ recomputed }}
+    ) as stored_and_recomputed
+    group by {{ columns }}
+    having count(*) != 2 * count(stored_row);
 
-    create or replace temp table gone as
-    select {{ columns }} from before except select {{ columns }} from {{ recomputed }};
-
-    create or replace temp table come as
-    select {{ columns }} from {{ recomputed }} except select {{ columns }} from before;
+    create or replace temp view gone as select {{ columns }} from differing where stored_row is not null;
+    create or replace temp view come as select {{ columns }} from differing where stored_row is null;
 
     {% if this.identifier == 'int_events_identified' -%}
         {{ log_event_changes(key) }}
@@ -42,12 +46,13 @@
         {{ log_restatements(key, arguments['dest_columns'] | map(attribute='name') | list) }}
     {%- endif %}
 
-    delete from {{ stored }} as stored using gone where {{ same_row(key, 'stored', 'gone') }};
+    delete from {{ stored }}
+    where {{ row_address() }} in (select differing.stored_row from differing where differing.stored_row is not null);
     insert into {{ stored }} ({{ columns }}) select {{ columns }} from come;
 
-    drop table before;
-    drop table gone;
-    drop table come;
+    drop view gone;
+    drop view come;
+    drop table differing;
 {%- endmacro %}
 
 
@@ -56,4 +61,14 @@
         {{ left }}.{{ column }} is not distinct from {{ right }}.{{ column }}
         {%- if not loop.last %} and {% endif -%}
     {%- endfor -%}
+{%- endmacro %}
+
+
+{# Where a table keeps a row, for as long as nothing is written to it. #}
+{% macro row_address() -%}
+    {{ return(adapter.dispatch('row_address')()) }}
+{%- endmacro %}
+
+{% macro default__row_address() -%}
+    rowid
 {%- endmacro %}

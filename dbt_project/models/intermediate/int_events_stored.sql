@@ -2,12 +2,11 @@
 
 {%- set stored_events = stored('int_events_identified') %}
 
-with events as (
-    select * from {{ stored_events or ref('stg_events') }}
-),
-
-events_stored as (
-    select * from events
+with events_stored as (
+    select
+        *,
+        cast({{ row_address() if stored_events else 'null' }} as bigint) as stored_row
+    from {{ stored_events or ref('stg_events') }} as events
     {%- if stored_events %}
     where {{ in_region('events', 'events', anew=false) }}
     {%- else %}
