@@ -1,5 +1,6 @@
 """``make run``: one night in this process, with progress, and a report of what it built."""
 
+import json
 import os
 import subprocess
 import sys
@@ -29,6 +30,18 @@ telemetry:
 nux:
   enabled: false
 """
+
+# This process alone writes a whole run's events, so it keeps the log's files open.
+NIGHT_YAML = (
+    DAGSTER_YAML
+    + """\
+event_log_storage:
+  module: orchestration.event_log
+  class: OpenEventLog
+  config:
+    base_dir: {base_dir}
+"""
+)
 
 WARNINGS_SHOWN = 10
 
@@ -91,6 +104,8 @@ def prepare_dagster(settings: Settings) -> None:
     """Give Dagster a home inside the data directory; nothing is kept in the user's own."""
     settings.dagster_home.mkdir(parents=True, exist_ok=True)
     (settings.dagster_home / "dagster.yaml").write_text(DAGSTER_YAML)
+    base_dir = json.dumps(str(settings.dagster_home / "history" / "runs"))
+    (settings.dagster_home / "night.yaml").write_text(NIGHT_YAML.format(base_dir=base_dir))
     os.environ["DAGSTER_HOME"] = str(settings.dagster_home)
 
 
@@ -108,7 +123,7 @@ def run_night(settings: Settings) -> Night:
     warnings.filterwarnings("ignore", module="dagster")
     from orchestration.definitions import defs
 
-    with DagsterInstance.get() as instance:
+    with DagsterInstance.from_config(str(settings.dagster_home), "night.yaml") as instance:
         result = defs.resolve_job_def("nightly").execute_in_process(instance=instance, raise_on_error=False)
         return _told(result)
 

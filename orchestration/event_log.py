@@ -1,0 +1,49 @@
+"""Dagster's event log, for a process that writes much of it."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from dagster._core.storage.event_log import SqliteEventLogStorage
+from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS
+from dagster._serdes import ConfigurableClassData
+from sqlalchemy import Connection, Engine, StaticPool, create_engine
+
+
+class OpenEventLog(SqliteEventLogStorage):
+    """Dagster's own event log in SQLite, its files kept open.
+
+    Dagster opens and closes a file for each of a night's thousand events, and closing folds SQLite's journal into it:
+    2 of the 6 CPU seconds that the records of a night cost. What is written is the same, and whole after each event.
+    """
+
+    def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
+        self._engines: dict[str, Engine] = {}
+        super().__init__(base_dir, inst_data)
+
+    @classmethod
+    def from_config_value(
+        cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
+    ) -> "OpenEventLog":
+        """As Dagster's configuration asks for it."""
+        return cls(inst_data=inst_data, **config_value)
+
+    @contextmanager
+    def _connect(self, shard: str) -> Iterator[Connection]:
+        with self._db_lock:
+            if shard not in self._engines:
+                self._engines[shard] = create_engine(
+                    self.conn_string_for_shard(shard),
+                    poolclass=StaticPool,
+                    connect_args={"timeout": SQLITE_BUSY_TIMEOUT_SECONDS, "check_same_thread": False},
+                )
+                self._initdb(self._engines[shard])
+            with self._engines[shard].begin() as connection:
+                yield connection
+
+    def dispose(self) -> None:
+        """Close the files."""
+        for engine in self._engines.values():
+            engine.dispose()
+        self._engines.clear()
+        super().dispose()
