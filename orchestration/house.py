@@ -7,7 +7,7 @@ from orchestration.declarations import Declarations
 from orchestration.settings import Settings
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class House:
     """Where the warehouse lives and what it is to hold."""
 

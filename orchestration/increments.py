@@ -32,6 +32,7 @@ def build(
     select: Sequence[str],
     run_id: str | None = None,
     say: Callable[[str], None] = lambda said: None,
+    parsed: Any = None,
 ) -> list[Any]:
     """Build and test some models, each at the cost of what is new where that is possible.
 
@@ -45,6 +46,7 @@ def build(
         select: The names of the models, or other words of dbt for them.
         run_id: The run that this is a part of, as `ops.restatements` is to call it; by default, a run of its own.
         say: Told what is built anew, and why.
+        parsed: The project as dbt parsed it, to spare dbt reading it again.
 
     Returns:
         dbt's result of each model and test; of tests alone if nothing has come or gone since the models were built.
@@ -72,6 +74,7 @@ def build(
             ],
             settings,
             variables,
+            parsed=parsed,
         ).results
     except DbtFailed as error:
         results, failure = error.results, error

@@ -1,7 +1,8 @@
-"""dbt's manifest for one data directory, parsed again only when the project or the declarations change."""
+"""dbt's project over one data directory: its manifest, and the objects that dbt runs from."""
 
 import hashlib
 import json
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ SOURCE_SUFFIXES = {".sql", ".yml", ".md"}
 
 
 def load_manifest(house: House) -> dict[str, Any]:
-    """Give the manifest as dbt writes it, from the last parse where nothing it depends on has changed.
+    """The manifest as dbt writes it, from the last parse where nothing it depends on has changed.
 
     Raises:
         DbtFailed: The project does not parse.
@@ -22,10 +23,20 @@ def load_manifest(house: House) -> dict[str, Any]:
     manifest, mark = target / "manifest.json", target / "manifest.fingerprint"
     fingerprint = _fingerprint(house)
     if not (manifest.exists() and mark.exists() and mark.read_text() == fingerprint):
-        run_dbt(["parse"], house.settings, house.declarations.dbt_vars())
+        parse(house)
         mark.write_text(fingerprint)
     parsed: dict[str, Any] = json.loads(manifest.read_text())
     return parsed
+
+
+@cache
+def parse(house: House) -> Any:
+    """The project in dbt's own objects, read once a process for all that `run_dbt` is to do with it.
+
+    Raises:
+        DbtFailed: The project does not parse.
+    """
+    return run_dbt(["parse"], house.settings, house.declarations.dbt_vars())
 
 
 def _fingerprint(house: House) -> str:

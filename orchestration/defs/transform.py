@@ -23,7 +23,7 @@ from dagster_dbt.asset_utils import get_asset_check_key_for_test
 from orchestration import pictures
 from orchestration.house import open_house
 from orchestration.increments import build
-from orchestration.manifest import load_manifest
+from orchestration.manifest import load_manifest, parse
 from orchestration.warehouse import DbtFailed, connect
 
 HOUSE = open_house()
@@ -81,6 +81,7 @@ def dbt_models(context: AssetExecutionContext) -> Iterator[MaterializeResult[Any
             select=names,
             run_id=context.run_id,
             say=context.log.info,
+            parsed=parse(HOUSE),
         )
     except DbtFailed as error:
         results, failure = error.results, error
