@@ -56,6 +56,7 @@ INCREMENTS_TABLES = (
         change_seq bigint, user_key varchar, event_ts timestamp, reason varchar, is_purchase boolean
     )
     """,
+    "create table if not exists increments.work_done (work varchar primary key, inputs varchar, outcome varchar)",
 )
 
 
