@@ -21,17 +21,17 @@ def fingerprint(connection: duckdb.DuckDBPyConnection, relations: Iterable[str],
         facts: What else decides what comes of it, JSON-ready.
     """
     contents = [
-        [
-            connection.execute(f"describe from {relation}").fetchall(),
-            # A sum, where an exclusive or would not see that rows stand there twice.
-            [
-                str(value)
-                for value in connection.execute(f"select count(*), sum(hash(t)) from {relation} as t").fetchall()
-            ],
-        ]
+        [connection.execute(f"describe from {relation}").fetchall(), content(connection, relation)]
         for relation in relations
     ]
     return hashlib.sha256(json.dumps([contents, facts]).encode()).hexdigest()
+
+
+def content(connection: duckdb.DuckDBPyConnection, relation: str) -> tuple[int, str]:
+    """How many rows a table or a query in parentheses has, and a hash of them, whatever their order."""
+    # A sum: an exclusive or would not see a row that stands there twice.
+    count, total = connection.execute(f"select count(*), sum(hash(t)) from {relation} as t").fetchall()[0]
+    return int(count), str(total)
 
 
 @cache

@@ -12,6 +12,7 @@ from pathlib import Path
 import duckdb
 
 from orchestration.gates import Gate, require_passed
+from orchestration.ledger import content
 from orchestration.settings import Settings
 
 PUBLISHED_SCHEMAS = ("marts", "ops")
@@ -33,7 +34,8 @@ def publish(
     """Copy the marts and the warehouse's own records into a new file and swap it in.
 
     A reader that has the old file open keeps its consistent view; a new one sees the new night. The same tables
-    are written as Parquet, table by table, under ``published/parquet/<table>/``.
+    are written as Parquet, table by table, under ``published/parquet/<table>/``. Where the marts are still those that
+    are published, only the records are written anew, into a copy of the file.
 
     Args:
         connection: The open warehouse; a row is added to its ``ops.publications``.
@@ -65,11 +67,20 @@ def publish(
             [f"{gate.asset}: {gate.name}" for gate in gates if not gate.passed],
         ],
     )
-    new = settings.published / f".marts-{publication_id}.duckdb"
+    old, new = settings.published / "marts.duckdb", settings.published / f".marts-{publication_id}.duckdb"
+    parquet = settings.published / "parquet"
+    exported, unchanged = parquet / ".complete", False
+    with contextlib.suppress(duckdb.Error):
+        unchanged = old.exists() and _holds_marts(connection, old)
     try:
-        tables = _copy(connection, new)
+        if unchanged:
+            shutil.copyfile(old, new)
+        else:
+            # Until they have been written again, the Parquet files are those of another night.
+            exported.unlink(missing_ok=True)
+        tables = _copy(connection, new, schemas=["ops"] if unchanged else PUBLISHED_SCHEMAS)
         _sync(new)
-        new.replace(settings.published / "marts.duckdb")
+        new.replace(old)
     except BaseException:
         connection.execute("delete from ops.publications where publication_id = ?", [publication_id])
         new.unlink(missing_ok=True)
@@ -77,13 +88,10 @@ def publish(
     finally:
         Path(f"{new}.wal").unlink(missing_ok=True)
     _sync(settings.published)
-    _export_parquet(connection, settings.published / "parquet", publication_id)
-    return Publication(
-        publication_id=publication_id,
-        path=settings.published / "marts.duckdb",
-        tables=tables,
-        size_bytes=(settings.published / "marts.duckdb").stat().st_size,
-    )
+    with _attached(connection, old, "read_only"):
+        _export_parquet(connection, parquet, publication_id, only_missing=unchanged and exported.exists())
+    exported.touch()
+    return Publication(publication_id=publication_id, path=old, tables=tables, size_bytes=old.stat().st_size)
 
 
 def _tables(connection: duckdb.DuckDBPyConnection) -> list[tuple[str, str, str]]:
@@ -100,18 +108,53 @@ def _tables(connection: duckdb.DuckDBPyConnection) -> list[tuple[str, str, str]]
     ).fetchall()
 
 
-def _copy(connection: duckdb.DuckDBPyConnection, target: Path) -> dict[str, int]:
+def _holds_marts(connection: duckdb.DuckDBPyConnection, published: Path) -> bool:
+    """Whether a published file holds the marts as they are: tables, columns, comments and rows.
+
+    Raises:
+        duckdb.Error: It cannot be read.
+    """
+    described = """
+        select table_name, column_name, data_type, comment from duckdb_columns()
+        where database_name = {} and schema_name = 'marts' order by all
+    """
+    sizes = """
+        select table_name, comment from duckdb_tables()
+        where database_name = 'published' and schema_name = 'marts' order by estimated_size
+    """
+    with _attached(connection, published, "read_only"):
+        tables = connection.execute(sizes).fetchall()
+        comments = {table: comment for schema, table, comment in _tables(connection) if schema == "marts"}
+        columns = [
+            connection.execute(described.format(database)).fetchall()
+            for database in ("current_database()", "'published'")
+        ]
+        # From the smallest table on: after a night with news the first few tell.
+        return (
+            columns[0] == columns[1]
+            and comments == dict(tables)
+            and all(
+                content(connection, f'marts."{table}"') == content(connection, f'published.marts."{table}"')
+                for table, _ in tables
+            )
+        )
+
+
+def _copy(connection: duckdb.DuckDBPyConnection, target: Path, *, schemas: Sequence[str]) -> dict[str, int]:
+    """Copy the tables of some schemas, in place of what is there; returns the rows of all tables in the file."""
     rows: dict[str, int] = {}
     with _attached(connection, target):
-        for schema in PUBLISHED_SCHEMAS:
+        for schema in schemas:
+            connection.execute(f"drop schema if exists published.{schema} cascade")
             connection.execute(f"create schema published.{schema}")
         for schema, table, comment in _tables(connection):
             name = f'published.{schema}."{table}"'
-            connection.execute(f'create table {name} as select * from {schema}."{table}"')
-            if comment:
-                connection.execute(f"comment on table {name} is {_quoted(comment)}")
-            for column, said in _column_comments(connection, schema, table):
-                connection.execute(f'comment on column {name}."{column}" is {_quoted(said)}')
+            if schema in schemas:
+                connection.execute(f'create table {name} as select * from {schema}."{table}"')
+                if comment:
+                    connection.execute(f"comment on table {name} is {_quoted(comment)}")
+                for column, said in _column_comments(connection, schema, table):
+                    connection.execute(f'comment on column {name}."{column}" is {_quoted(said)}')
             (count,) = connection.execute(f"select count(*) from {name}").fetchall()[0]
             rows[f"{schema}.{table}"] = count
         connection.execute("checkpoint published")
@@ -133,26 +176,27 @@ def _quoted(text: str) -> str:
 
 
 @contextlib.contextmanager
-def _attached(connection: duckdb.DuckDBPyConnection, path: Path) -> Iterator[None]:
-    connection.execute(f"attach '{path}' as published")
+def _attached(connection: duckdb.DuckDBPyConnection, path: Path, mode: str = "read_write") -> Iterator[None]:
+    connection.execute(f"attach '{path}' as published ({mode})")
     try:
         yield
     finally:
         connection.execute("detach published")
 
 
-def _export_parquet(connection: duckdb.DuckDBPyConnection, root: Path, publication_id: str) -> None:
-    """Write each mart beside its last export and swap the folder."""
+def _export_parquet(
+    connection: duckdb.DuckDBPyConnection, root: Path, publication_id: str, *, only_missing: bool
+) -> None:
+    """Write each published mart beside its last export and swap the folder."""
     root.mkdir(parents=True, exist_ok=True)
     for schema, table, _ in _tables(connection):
-        if schema != "marts":
-            continue
         folder, new, old = root / table, root / f".{table}-{publication_id}", root / f".{table}-old"
+        if schema != "marts" or (only_missing and folder.exists()):
+            continue
         shutil.rmtree(old, ignore_errors=True)
         new.mkdir()
         connection.execute(
-            f"copy (select * from marts.\"{table}\") to '{new / (table + '.parquet')}' "
-            "(format parquet, compression zstd)"
+            f"copy published.marts.\"{table}\" to '{new / (table + '.parquet')}' (format parquet, compression zstd)"
         )
         if folder.exists():
             folder.replace(old)

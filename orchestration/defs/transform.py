@@ -23,6 +23,7 @@ from dagster_dbt.asset_utils import get_asset_check_key_for_test
 from orchestration import pictures
 from orchestration.house import open_house
 from orchestration.increments import build
+from orchestration.ledger import code_of, fingerprint, known, note
 from orchestration.manifest import load_manifest, parse
 from orchestration.warehouse import DbtFailed, connect
 
@@ -138,7 +139,12 @@ def _column_schema(connection: duckdb.DuckDBPyConnection, node: Mapping[str, Any
 
 
 def _picture(connection: duckdb.DuckDBPyConnection, model: str) -> dict[str, MetadataValue[Any]]:
-    png = PICTURES[model](connection) if model in PICTURES else None
-    if png is None:
+    """A model's picture, drawn when its rows are others than those of the last one."""
+    if model not in PICTURES:
         return {}
-    return {"picture": MetadataValue.md(f"![{model}](data:image/png;base64,{base64.b64encode(png).decode()})")}
+    work, inputs = f"picture of {model}", fingerprint(connection, [f"marts.{model}"], code_of("orchestration"))
+    encoded = known(connection, work, inputs)
+    if encoded is None:
+        encoded = base64.b64encode(PICTURES[model](connection) or b"").decode()
+        note(connection, work, inputs, encoded)
+    return {"picture": MetadataValue.md(f"![{model}](data:image/png;base64,{encoded})")} if encoded else {}

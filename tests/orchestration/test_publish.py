@@ -104,3 +104,68 @@ def test_a_warning_and_an_unreadable_dump_do_not_block(settings: Settings) -> No
     assert published(settings, "select checks_failed from ops.publications") == [
         (["lake/web: volume", "lake/web: every_file_could_be_read"],)
     ]
+
+
+def test_marts_as_they_are_published_are_not_written_again(settings: Settings) -> None:
+    parquet = settings.published / "parquet"
+    with connect(settings) as connection:
+        publish(connection, settings, run_id="first", gates=[PASSED])
+        written = {path: path.stat().st_mtime_ns for path in parquet.rglob("*.parquet")}
+        (parquet / "events" / "events.parquet").unlink()
+        (parquet / "events").rmdir()
+        again = publish(connection, settings, run_id="second", gates=[PASSED])
+    assert again.tables["marts.sessions"] == 1
+    assert published(settings, "select run_id from ops.publications order by published_at") == [("first",), ("second",)]
+    assert published(settings, "select * from sessions") == [(1,)]
+    sessions = parquet / "sessions" / "sessions.parquet"
+    assert sessions.stat().st_mtime_ns == written[sessions]
+    assert (parquet / "events" / "events.parquet").exists()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "update marts.sessions set night = 2",
+        "insert into marts.sessions select * from marts.sessions",
+        "alter table marts.sessions add column visits integer",
+        "comment on table marts.sessions is 'Another comment.'",
+        "create table marts.users as select 'u' as user_key",
+        "drop view marts.events",
+    ],
+)
+def test_any_change_of_a_mart_is_published(settings: Settings, change: str) -> None:
+    described = (
+        "select table_name, column_name, data_type from duckdb_columns() "
+        "where database_name = current_database() and schema_name = 'marts' order by all"
+    )
+    comments = "select table_name, comment from duckdb_tables() where schema_name = 'marts' order by all"
+    with connect(settings) as connection:
+        publish(connection, settings, run_id="first", gates=[PASSED])
+        before = published(settings, described), published(settings, comments), published(settings, "from sessions")
+        connection.execute(change)
+        publish(connection, settings, run_id="second", gates=[PASSED])
+        rows = connection.execute("from marts.sessions").fetchall()
+    after = published(settings, described), published(settings, comments), published(settings, "from sessions")
+    assert after != before
+    assert after[2] == rows
+
+
+def test_a_file_that_is_no_publication_and_parquet_of_another_night_are_replaced(settings: Settings) -> None:
+    sessions = settings.published / "parquet" / "sessions" / "sessions.parquet"
+    with connect(settings) as connection:
+        publish(connection, settings, run_id="first", gates=[PASSED])
+        (settings.published / "marts.duckdb").write_bytes(b"no database")
+        publish(connection, settings, run_id="second", gates=[PASSED])
+        assert published(settings, "select * from sessions") == [(1,)]
+        connection.execute("update marts.sessions set night = 2")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("orchestration.publish._export_parquet", _killed)
+            with pytest.raises(KeyboardInterrupt):
+                publish(connection, settings, run_id="killed", gates=[PASSED])
+        assert published(settings, "select * from sessions") == [(2,)]
+        publish(connection, settings, run_id="third", gates=[PASSED])
+        assert connection.execute(f"from '{sessions}'").fetchall() == [(2,)]
+
+
+def _killed(*_: object, **__: object) -> None:
+    raise KeyboardInterrupt
