@@ -19,12 +19,10 @@ def load_manifest(house: House) -> dict[str, Any]:
     Raises:
         DbtFailed: The project does not parse.
     """
-    target = house.settings.root / "warehouse" / "dbt"
-    manifest, mark = target / "manifest.json", target / "manifest.fingerprint"
-    fingerprint = _fingerprint(house)
-    if not (manifest.exists() and mark.exists() and mark.read_text() == fingerprint):
+    manifest, mark = _target(house) / "manifest.json", _target(house) / "manifest.fingerprint"
+    if not _is_current(house):
         parse(house)
-        mark.write_text(fingerprint)
+        mark.write_text(_fingerprint(house))
     parsed: dict[str, Any] = json.loads(manifest.read_text())
     return parsed
 
@@ -36,7 +34,18 @@ def parse(house: House) -> Any:
     Raises:
         DbtFailed: The project does not parse.
     """
-    return run_dbt(["parse"], house.settings, house.declarations.dbt_vars())
+    command = ["parse", "--no-write-json"] if _is_current(house) else ["parse"]
+    return run_dbt(command, house.settings, house.declarations.dbt_vars())
+
+
+def _target(house: House) -> Path:
+    return house.settings.root / "warehouse" / "dbt"
+
+
+def _is_current(house: House) -> bool:
+    """Whether the manifest that was written last is of this project and these declarations."""
+    manifest, mark = _target(house) / "manifest.json", _target(house) / "manifest.fingerprint"
+    return manifest.exists() and mark.exists() and mark.read_text() == _fingerprint(house)
 
 
 def _fingerprint(house: House) -> str:
