@@ -13,8 +13,9 @@ from sqlalchemy import Connection, Engine, StaticPool, create_engine
 class OpenEventLog(SqliteEventLogStorage):
     """Dagster's own event log in SQLite, its files kept open.
 
-    Dagster opens and closes a file for each of a night's thousand events, and closing folds SQLite's journal into it:
-    2 of the 6 CPU seconds that the records of a night cost. What is written is the same, and whole after each event.
+    Dagster opens, flushes to disk and closes a file for each of a night's thousand events, and closing folds SQLite's
+    journal into it: half of what the records of a night cost. What is written is the same, and a killed run leaves it
+    whole; a power cut may take the last events with it.
     """
 
     def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
@@ -38,6 +39,8 @@ class OpenEventLog(SqliteEventLogStorage):
                     connect_args={"timeout": SQLITE_BUSY_TIMEOUT_SECONDS, "check_same_thread": False},
                 )
                 self._initdb(self._engines[shard])
+                with self._engines[shard].connect() as connection:
+                    connection.exec_driver_sql("pragma synchronous = normal")
             with self._engines[shard].begin() as connection:
                 yield connection
 

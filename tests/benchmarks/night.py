@@ -13,6 +13,7 @@ import importlib
 import json
 import os
 import resource
+import runpy
 import shutil
 import subprocess
 import sys
@@ -87,7 +88,7 @@ def spent(whose: int) -> float:
     return usage.ru_utime + usage.ru_stime
 
 
-def run_timed(out: Path) -> int:
+def run_timed(out: Path) -> Any:
     """Run a night in this process and write its timesheet; gives the night's exit code.
 
     Functions are wrapped as soon as their module is imported, before anyone can have taken them from it.
@@ -121,10 +122,11 @@ def run_timed(out: Path) -> int:
 
     with ExitStack() as nights:
         nights.enter_context(patch.object(bootstrap, "_find_and_load", load))
-        from orchestration.nightly import main
-
         sheet.note("rest")
-        code = main()
+        try:
+            runpy.run_module("orchestration.nightly", run_name="__main__", alter_sys=True)
+        except SystemExit as end:
+            code = end.code
         sheet.note("rest")
     out.write_text(json.dumps(sheet.seconds))
     return code
