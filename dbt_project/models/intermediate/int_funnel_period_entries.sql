@@ -2,11 +2,7 @@
 
 {#- A period constrains the first step only: in each, a user counts once, by the best entry of that period. -#}
 
-with entries as (
-    select * from {{ ref('int_funnel_entries') }}
-),
-
-best as (
+with best as (
     select * from {{ ref('funnel_users') }}
 ),
 
@@ -16,7 +12,7 @@ placed as (
         {{ quoted(grain) }} as entry_grain,
         {{ period_start(grain, 'entry_date') }} as entry_period,
         *
-    from entries
+    from {{ ref('int_funnel_entries') }}
     {%- if not loop.last %}
     union all
     {%- endif %}

@@ -31,15 +31,18 @@ matched as (
             {%- endfor %} as bigint
         ) as matches
     from events
+    {%- if not loop.last %}
     union all
-    {%- endfor %}
+    {%- endif %}
+    {%- else %}
     select
         cast(null as {{ dbt.type_string() }}) as funnel,
         user_key,
         event_ts,
-        0 as matches
+        cast(0 as bigint) as matches
     from events
     where false
+    {%- endfor %}
 ),
 
 step_events as (

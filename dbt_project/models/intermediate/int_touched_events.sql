@@ -1,6 +1,8 @@
 {#- A change on a device can turn the identity of its events from the last login before it on, and of no earlier one:
-    each of those has its next login before the change. A device that never saw a login has nothing to turn. -#}
+    each of those has its next login before the change. A device that never saw a login has nothing to turn.
+    The stored events are read twice: to keep them at hand for that would cost more. -#}
 
+{%- set are_stored = stored('int_events_identified') is not none %}
 {%- set stored_events = stored('int_events_identified') or ref('stg_events') %}
 
 with arrivals as (
@@ -19,13 +21,6 @@ keys as (
         source,
         event_id
     from arrivals
-),
-
-stored_events as (
-    select * from {{ stored_events }}
-    {%- if not stored('int_events_identified') %}
-    where false
-    {%- endif %}
 ),
 
 {% if loads_that_went() -%}
@@ -68,11 +63,14 @@ changes as (
         stored_events.event_ts,
         stored_events.user_id,
         stored_events.anonymous_id
-    from stored_events
+    from {{ stored_events }} as stored_events
     inner join keys
         on
             stored_events.source = keys.source
             and stored_events.event_id = keys.event_id
+    {%- if not are_stored %}
+    where false
+    {%- endif %}
 ),
 
 devices as (
@@ -95,8 +93,11 @@ device_events as (
         devices.changed_from,
         devices.has_login,
         stored_events.user_id is not null as is_login
-    from stored_events
+    from {{ stored_events }} as stored_events
     inner join devices on stored_events.anonymous_id = devices.anonymous_id
+    {%- if not are_stored %}
+    where false
+    {%- endif %}
 ),
 
 device_logins as (
