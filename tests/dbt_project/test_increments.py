@@ -179,7 +179,7 @@ MUTANTS: dict[str, tuple[tuple[str, str, str], ...]] = {
     "the old user forgotten": (("log_event_changes", "select old_{{ user_key }} as", "select new_{{ user_key }} as"),),
     "funnels from the day of the change on": (
         ("int_touched_users", "'changed_from', -longest_funnel_window()", "'changed_from', 0"),
-        ("int_touched_users", "' as date)', -1) }}\n            as entries_from", "' as date)', 0) }} as entries_from"),
+        ("int_touched_users", "' as date)', -1) }} as entries_from", "' as date)', 0) }} as entries_from"),
     ),
     "funnel counts of changed days alone": (
         ("int_touched_periods", "'activity_date', -window_days - 1", "'activity_date', 0"),

@@ -32,6 +32,16 @@
 {%- endmacro %}
 
 
+{# Microseconds from 1970-01-01 to a timestamp, both UTC. #}
+{% macro microseconds(ts) -%}
+    {{ return(adapter.dispatch('microseconds')(ts)) }}
+{%- endmacro %}
+
+{% macro default__microseconds(ts) -%}
+    epoch_us({{ ts }})
+{%- endmacro %}
+
+
 {# A date moved by a whole number of days. #}
 {% macro add_days(day, number) -%}
     {{ return(adapter.dispatch('add_days')(day, number)) }}

@@ -19,14 +19,14 @@
 {%- endmacro %}
 
 
-{# As sort_key, over a timestamp and a whole number from 0 to 4294967295; of a fixed size, so that an aggregate may put it
-   aside when memory ends. #}
-{% macro order_number(ts, number) -%}
-    {{ return(adapter.dispatch('order_number')(ts, number)) }}
+{# As sort_key, over two whole numbers of up to 64 bits; of a fixed size, so that an aggregate may put it aside when
+   memory ends. #}
+{% macro order_number(first, second) -%}
+    {{ return(adapter.dispatch('order_number')(first, second)) }}
 {%- endmacro %}
 
-{% macro default__order_number(ts, number) -%}
-    (cast(epoch_us({{ ts }}) as hugeint) * 4294967296 + {{ number }})
+{% macro default__order_number(first, second) -%}
+    (cast({{ first }} as hugeint) * 18446744073709551616 + {{ second }})
 {%- endmacro %}
 
 

@@ -2,11 +2,10 @@
 
     'events'         the events that came, went, or stand on a device where identities may have changed
     'days'           the days of a user with a change
-    'users of days'  all days of such users: for a first and cheaper look
     'users'          the users with a change, whole
     'sessions'       their rows from the start of the session on that their first change could reach
     'entries'        their rows of the days from a funnel's window before their first change to the last change
-    'funnel_events'  what such rows follow from
+    'surroundings'   what such rows and days follow from: two days and the window more, before and after
     'periods'        the periods in which a funnel's counts may have changed, of all users
     'purchases'      the rows as of the first day of a changed purchase, of all users, and later
 
@@ -34,38 +33,26 @@
 
 {% macro touched_model(region) -%}
     {{ return({
-        'events': 'int_touched_events', 'days': 'int_touched_days', 'users of days': 'int_touched_days',
-        'periods': 'int_touched_periods',
+        'events': 'int_touched_events', 'days': 'int_touched_days', 'periods': 'int_touched_periods',
     }.get(region, 'int_touched_users')) }}
 {%- endmacro %}
 
 
-{# Bounds are found by key, as scalars: joined by an inequality, they would be worked out for every row anew. #}
 {% macro region_condition(region, row, moment, touched) -%}
     {%- if region == 'purchases' -%}
     {{ row }}.{{ moment }} >= (select min(touched.purchases_changed_from) from {{ touched }} as touched)
     {%- elif region == 'sessions' -%}
-    {{ row }}.{{ moment }} >= (
-        select min(touched.{{ 'since_date' if moment.endswith('_date') else 'since' }}) from {{ touched }} as touched
-        where touched.user_key = {{ row }}.user_key
-    )
+    {{ is_between(row, moment, touched, 'touched.since_date' if moment.endswith('_date') else 'touched.since') }}
     {%- elif region == 'entries' -%}
-    {{ row }}.{{ moment }} between (
-        select min(touched.entries_from) from {{ touched }} as touched where touched.user_key = {{ row }}.user_key
-    ) and (
-        select min(touched.entries_until) from {{ touched }} as touched where touched.user_key = {{ row }}.user_key
-    )
-    {%- elif region == 'funnel_events' -%}
+    {{ is_between(row, moment, touched, 'touched.entries_from', 'touched.entries_until') }}
+    {%- elif region == 'surroundings' -%}
     {#- A local day begins and ends less than two days from any of its moments. -#}
     {%- set two_days = 172800 -%}
-    {{ row }}.{{ moment }} between (
-        select min({{ add_seconds('cast(touched.entries_from as timestamp)', -two_days) }}) from {{ touched }} as touched
-        where touched.user_key = {{ row }}.user_key
-    ) and (
-        select min({{ add_seconds('cast(touched.entries_until as timestamp)', two_days + longest_funnel_window()) }})
-        from {{ touched }} as touched
-        where touched.user_key = {{ row }}.user_key
-    )
+    {{ is_between(
+        row, moment, touched,
+        add_seconds('cast(touched.entries_from as timestamp)', -two_days),
+        add_seconds('cast(touched.entries_until as timestamp)', two_days + longest_funnel_window()),
+    ) }}
     {%- elif region == 'periods' -%}
     exists (
         select 1 from {{ touched }} as touched
@@ -86,6 +73,21 @@
             {%- if region == 'days' %}
             and touched.activity_date = {{ row }}.activity_date
             {%- endif %}
+    )
+    {%- endif -%}
+{%- endmacro %}
+
+
+{# Whether a row of a touched user is placed from one bound on, to another. Bounds are found by key, as scalars: joined by
+   an inequality, they would be worked out for every row anew; and only for the rows of such users. #}
+{% macro is_between(row, moment, touched, lower, upper=none) -%}
+    {{ row }}.user_key in (select touched.user_key from {{ touched }} as touched)
+    and {{ row }}.{{ moment }} >= (
+        select min({{ lower }}) from {{ touched }} as touched where touched.user_key = {{ row }}.user_key
+    )
+    {%- if upper %}
+    and {{ row }}.{{ moment }} <= (
+        select min({{ upper }}) from {{ touched }} as touched where touched.user_key = {{ row }}.user_key
     )
     {%- endif -%}
 {%- endmacro %}

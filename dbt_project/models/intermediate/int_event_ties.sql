@@ -7,7 +7,7 @@
 with shared_instants as (
     select {{ instant_hash }} as instant_hash
     from {{ ref('int_events_identified') }} as events
-    where {{ in_region('users of days', 'events', anew=anew) }}
+    where {{ in_region('surroundings', 'events', 'event_ts', anew=anew) }}
     group by {{ instant_hash }}
     having count(*) > 1
 ),
@@ -21,7 +21,7 @@ ties as (
         row_number() over (partition by user_key, event_ts order by event_id, source) as place
     from {{ ref('int_events_identified') }} as events
     where
-        {{ in_region('users of days', 'events', anew=anew) }}
+        {{ in_region('surroundings', 'events', 'event_ts', anew=anew) }}
         and {{ instant_hash }} in (select shared_instants.instant_hash from shared_instants)
 )
 

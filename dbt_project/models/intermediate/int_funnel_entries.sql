@@ -5,13 +5,19 @@
 ) }}
 
 {#- The deepest attempt of a day, then the earliest entry, then the earliest end: the best of a longer time is the best
-    of its days' best. -#}
+    of its days' best. Strict funnels alone have more than one attempt from an instant. -#}
+
+{%- set any_strict = var('funnels') | selectattr('order', 'equalto', 'strict') | list | length > 0 %}
 
 with attempts as (
     select
         *,
         cast({{ local_timestamp('entered_at') }} as date) as entry_date,
+        {% if any_strict -%}
         {{ sort_key(['-steps_completed', 'entered_at', 'last_step_at', '-first_run']) }} as in_order
+        {%- else -%}
+        {{ order_number('-steps_completed', microseconds('entered_at')) }} as in_order
+        {%- endif %}
     from {{ ref('int_funnel_attempts') }}
 ),
 

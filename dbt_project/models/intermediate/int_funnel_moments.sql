@@ -12,12 +12,12 @@ with runs as (
     select * from {{ ref('int_funnel_runs') }}
 ),
 
-{% if any_strict -%}
 declared as (
     select * from {{ ref('int_funnels_declared') }}
     where step_number = 1
 ),
 
+{% if any_strict -%}
 all_instants as (
     select
         user_key,
@@ -25,18 +25,18 @@ all_instants as (
         count(*) as all_events,
         lead(event_ts) over (partition by user_key order by event_ts) as next_event_ts
     from {{ ref('int_events_identified') }} as events
-    where {{ in_region('funnel_events', 'events', 'event_ts', anew=not stored('int_funnel_entries')) }}
+    where {{ in_region('surroundings', 'events', 'event_ts', anew=not stored('int_funnel_entries')) }}
     group by user_key, event_ts
 ),
 
 {% endif -%}
 following as (
     select
-        *,
         {%- for step in range(2, lengths | max + 1) %}
-        {{ first_later('case when from_step = ' ~ step ~ ' then event_ts end', 'funnel, user_key', 'event_ts') }}
-            as step_{{ step }}_at{% if not loop.last %},{% endif %}
+        {%- set its_instant = 'case when from_step = ' ~ step ~ ' then event_ts end' %}
+        {{ first_later(its_instant, 'funnel, user_key', 'event_ts') }} as step_{{ step }}_at,
         {%- endfor %}
+        *
     from runs
 ),
 
@@ -61,7 +61,6 @@ moments as (
         linked.user_key,
         linked.event_ts,
         linked.from_step,
-        linked.to_step,
         {%- if any_strict %}
         case
             when declared.step_order = 'ordered' then linked.next_at
@@ -69,13 +68,14 @@ moments as (
                 linked.from_step = 1
                 or all_instants.all_events = linked.to_step - linked.from_step + 1
                 then all_instants.next_event_ts
-        end as next_at
+        end as next_at,
         {%- else %}
-        linked.next_at
+        linked.next_at,
         {%- endif %}
+        linked.to_step
     from linked
-    {%- if any_strict %}
     inner join declared on linked.funnel = declared.funnel
+    {%- if any_strict %}
     inner join all_instants
         on
             linked.user_key = all_instants.user_key

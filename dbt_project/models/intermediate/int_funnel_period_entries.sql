@@ -1,56 +1,48 @@
 {{ config(materialized='ephemeral') }}
 
-{#- A period constrains the first step only: in each, a user counts once, by the best entry of that period. -#}
+{#- A period constrains the first step only: in each, a user counts once, by the best entry of that period. A day's is
+    known already, and that of all time. -#}
 
-with best as (
-    select * from {{ ref('funnel_users') }}
-),
+{%- set in_order = order_number('-steps_completed', microseconds('entered_at')) %}
 
-placed as (
-    {%- for grain in ['day', 'week', 'month'] %}
-    select
-        {{ quoted(grain) }} as entry_grain,
-        {{ period_start(grain, 'entry_date') }} as entry_period,
-        *
-    from {{ ref('int_funnel_entries') }}
-    {%- if not loop.last %}
-    union all
-    {%- endif %}
-    {%- endfor %}
-),
-
-ranked as (
-    select
-        *,
-        row_number() over (
-            partition by funnel, user_key, entry_grain, entry_period
-            order by steps_completed desc, entered_at asc, last_step_at asc
-        ) as entry_rank
-    from placed
-    where {{ in_region('periods', 'placed', anew=not stored('funnel_steps')) }}
-),
-
-period_entries as (
+with period_entries as (
     select
         funnel,
-        entry_grain,
-        entry_period,
-        'all' as breakdown,
+        'day' as entry_grain,
+        entry_date as entry_period,
         entered_at,
         steps_completed,
         step_times
-    from ranked
-    where entry_rank = 1
+    from {{ ref('int_funnel_entries') }}
+    {%- for grain in ['week', 'month'] %}
+    union all
+    select
+        funnel,
+        {{ quoted(grain) }} as entry_grain,
+        {{ period_start(grain, 'entry_date') }} as entry_period,
+        min_by(entered_at, {{ in_order }}) as entered_at,
+        max(steps_completed) as steps_completed,
+        min_by(step_times, {{ in_order }}) as step_times
+    from {{ ref('int_funnel_entries') }}
+    group by funnel, user_key, {{ period_start(grain, 'entry_date') }}
+    {%- endfor %}
     union all
     select
         funnel,
         'all' as entry_grain,
         cast(null as date) as entry_period,
-        'all' as breakdown,
         entered_at,
         steps_completed,
         step_times
-    from best
+    from {{ ref('funnel_users') }}
+),
+
+touched_entries as (
+    select
+        *,
+        'all' as breakdown
+    from period_entries
+    where {{ in_region('periods', 'period_entries', anew=not stored('funnel_steps')) }}
 )
 
-select * from period_entries
+select * from touched_entries

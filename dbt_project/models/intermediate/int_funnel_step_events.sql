@@ -12,7 +12,7 @@
 with events as (
     select * from {{ ref('int_events_identified') }} as events
     where
-        {{ in_region('funnel_events', 'events', 'event_ts', anew=not stored('int_funnel_entries')) }}
+        {{ in_region('surroundings', 'events', 'event_ts', anew=not stored('int_funnel_entries')) }}
         {%- if none not in step_events %}
         and event_name in ({{ text_list(step_events) }})
         {%- endif %}

@@ -1,5 +1,6 @@
 {#- A change on a device can turn the identity of its events from the last login before it on, and of no earlier one:
-    each of those has its next login before the change. A device that never saw a login has nothing to turn.
+    each of those has its next login before the change. A device that never saw a login has nothing to turn, nor has one
+    that saw one user alone, before the change as after: there, that login itself says whose the new events are.
     The stored events are read twice: to keep them at hand for that would cost more. -#}
 
 {%- set are_stored = stored('int_events_identified') is not none %}
@@ -77,7 +78,8 @@ devices as (
     select
         anonymous_id,
         min(event_ts) as changed_from,
-        count(user_id) > 0 as has_login
+        min(user_id) as least_user_id,
+        max(user_id) as greatest_user_id
     from changes
     where anonymous_id is not null
     group by anonymous_id
@@ -88,11 +90,11 @@ device_events as (
         stored_events.source,
         stored_events.event_id,
         stored_events.event_ts,
+        stored_events.user_id,
         stored_events.anonymous_id,
-        {{ sort_key(['stored_events.event_ts', 'stored_events.event_id', 'stored_events.source']) }} as place,
         devices.changed_from,
-        devices.has_login,
-        stored_events.user_id is not null as is_login
+        devices.least_user_id,
+        devices.greatest_user_id
     from {{ stored_events }} as stored_events
     inner join devices on stored_events.anonymous_id = devices.anonymous_id
     {%- if not are_stored %}
@@ -103,8 +105,9 @@ device_events as (
 device_logins as (
     select
         anonymous_id,
-        bool_or(is_login or has_login) as has_login,
-        max(place) filter (where is_login and event_ts < changed_from) as last_login_before
+        least(min(user_id), min(least_user_id)) as least_user_id,
+        greatest(max(user_id), max(greatest_user_id)) as greatest_user_id,
+        max(event_ts) filter (where user_id is not null and event_ts < changed_from) as last_login_before
     from device_events
     group by anonymous_id
 ),
@@ -121,10 +124,14 @@ touched_events as (
     from device_events
     inner join device_logins on device_events.anonymous_id = device_logins.anonymous_id
     where
-        device_logins.has_login
+        device_logins.least_user_id is not null
         and (
             device_logins.last_login_before is null
-            or device_events.place >= device_logins.last_login_before
+            or device_events.event_ts = device_logins.last_login_before
+            or (
+                device_events.event_ts > device_logins.last_login_before
+                and device_logins.least_user_id != device_logins.greatest_user_id
+            )
         )
 )
 

@@ -35,7 +35,11 @@ days as (
 touched as (
     select days.day
     from days
-    where exists (select 1 from spans where days.day between spans.first_day and spans.last_day)
+    where
+        exists (
+            select 1 from spans
+            where days.day between spans.first_day and spans.last_day
+        )
 ),
 
 touched_periods as (

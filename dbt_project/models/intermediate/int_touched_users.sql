@@ -2,9 +2,10 @@
     no longer than the timeout before. So rows are recomputed from its start on. A funnel's entries are recomputed from
     its window before the first change to the last. Days are from a day before to a day after: where clocks go back over
     midnight, a day comes once more (St. John's until 2011). -#}
--- depends_on: {{ ref('int_user_activity') }}
+-- depends_on: {{ ref('int_events_identified') }}
 
 {%- set stored_sessions = stored('sessions') %}
+{%- set window_before = add_seconds('changed_from', -longest_funnel_window()) %}
 
 with changes as (
     select * from {{ record('increments', 'event_changes') }}
@@ -57,8 +58,7 @@ touched_users as (
     select
         *,
         {{ add_days('cast(' ~ local_timestamp('since') ~ ' as date)', -1) }} as since_date,
-        {{ add_days('cast(' ~ local_timestamp(add_seconds('changed_from', -longest_funnel_window())) ~ ' as date)', -1) }}
-            as entries_from,
+        {{ add_days('cast(' ~ local_timestamp(window_before) ~ ' as date)', -1) }} as entries_from,
         {{ add_days('cast(' ~ local_timestamp('changed_until') ~ ' as date)', 1) }} as entries_until
     from widened
 )

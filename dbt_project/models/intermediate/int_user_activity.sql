@@ -10,7 +10,7 @@
 with placed as (
     select
         identified.*,
-        {{ order_number('identified.event_ts', 'coalesce(ties.place, 1)') }} as in_order,
+        {{ order_number(microseconds('identified.event_ts'), 'coalesce(ties.place, 1)') }} as in_order,
         cast({{ local_timestamp('identified.event_ts') }} as date) as activity_date,
         {{ clock_slice('identified.event_ts', session_timeout_seconds()) }} as slice
     from {{ ref('int_events_identified') }} as identified
@@ -18,7 +18,7 @@ with placed as (
         on
             identified.source = ties.source
             and identified.event_id = ties.event_id
-    where {{ in_region('users of days', 'identified') }}
+    where {{ in_region('surroundings', 'identified', 'event_ts') }}
 ),
 
 events as (

@@ -17,7 +17,9 @@ with activity as (
             slices.user_key = activity.user_key
             and slices.activity_date = activity.activity_date
             and slices.slice = activity.slice
-    where {{ in_region('sessions', 'slices', 'first_event_ts') }}
+    where
+        {{ in_region('sessions', 'slices', 'first_event_ts') }}
+        and {{ in_region('sessions', 'activity', 'first_event_ts') }}
 ),
 
 sessions as (
