@@ -10,9 +10,9 @@ from orchestration.settings import Settings
 
 BANNER = """\
 .print marts: events sessions users user_days funnel_users funnel_steps cohort_retention rfm_scores
-.print        lifecycle stickiness active_users path_transitions path_steps paths_to_key_event
-.print        paths_from_key_event session_channels attribution conversion_paths churn_scores
-.print        conversion_scores; the warehouse's own records are in schema ops.
+.print        rfm_transitions lifecycle stickiness active_users path_transitions path_steps
+.print        paths_to_key_event paths_from_key_event session_channels attribution conversion_paths
+.print        churn_scores conversion_scores; the warehouse's own records are in schema ops.
 .print Try:   from funnel_steps where entry_grain = 'all';
 .print        describe sessions;     .tables     .quit
 """

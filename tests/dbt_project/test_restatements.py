@@ -176,7 +176,7 @@ CHANGES: dict[str, tuple[dict[str, Any], Callable[[set[str]], set[str]]]] = {
     # What has no day in it stays, too; a session has the day that it began on.
     "reporting time zone": (
         {"reporting_timezone": "Asia/Kathmandu"},
-        lambda models: models - {"int_events_identified"},
+        lambda models: models - {"int_events_identified", "int_user_transitions", "path_transitions", "path_steps"},
     ),
     "funnels": (
         {"funnels": [FUNNELS[0], {**FUNNELS[1], "window_seconds": 600}]},

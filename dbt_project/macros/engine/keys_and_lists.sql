@@ -85,7 +85,13 @@
 
 {# A group's exact median, interpolated. #}
 {% macro median(expression) -%}
-    percentile_cont(0.5) within group (order by cast({{ expression }} as double))
+    {{ percentile(expression, 0.5) }}
+{%- endmacro %}
+
+
+{# The value below which a share of a group's values lies, exact, interpolated. #}
+{% macro percentile(expression, share) -%}
+    percentile_cont({{ share }}) within group (order by cast({{ expression }} as double))
 {%- endmacro %}
 
 

@@ -46,6 +46,7 @@ counted as (
         step_number,
         count(*) as users,
         {{ median('seconds_from_previous') }} as median_seconds_from_previous,
+        {{ percentile('seconds_from_previous', 0.9) }} as p90_seconds_from_previous,
         count(*) filter (where is_last and may_go_on) as in_progress,
         count(*) filter (where is_last and not may_go_on) as dropped
     from reached
@@ -83,6 +84,7 @@ funnel_steps as (
         coalesce(counted.users, 0) / nullif(cast(first_value(coalesce(counted.users, 0)) over by_step as double), 0)
             as from_start,
         counted.median_seconds_from_previous,
+        counted.p90_seconds_from_previous,
         coalesce(counted.in_progress, 0) as in_progress,
         coalesce(counted.dropped, 0) as dropped
     from periods
