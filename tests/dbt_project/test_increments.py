@@ -175,7 +175,7 @@ MUTANTS: dict[str, tuple[tuple[str, str, str], ...]] = {
     "no widening to the session's start": (
         ("int_touched_users", "when reached.started_at < users", "when false and reached.started_at < users"),
     ),
-    "identities as they were": (("int_touched_events", "device_logins.has_login\n", "false\n"),),
+    "identities as they were": (("int_touched_events", "device_logins.least_user_id is not null\n", "false\n"),),
     "the old user forgotten": (("log_event_changes", "select old_{{ user_key }} as", "select new_{{ user_key }} as"),),
     "funnels from the day of the change on": (
         ("int_touched_users", "'changed_from', -longest_funnel_window()", "'changed_from', 0"),
