@@ -12,7 +12,8 @@
    Args:
        region: one of these.
        row: the alias of the row.
-       moment: the column that places the row in time, for the last four; a date counts as a whole.
+       moment: the column that places the row in time, for sessions, entries, surroundings and purchases; a date counts
+           as a whole.
        anew: whether the rows are for a model that is built anew; by default, whether this one is.
 #}
 {% macro in_region(region, row, moment=none, anew=none) -%}
