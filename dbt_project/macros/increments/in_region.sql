@@ -1,6 +1,5 @@
 {# Whether a row lies in the region that this build recomputes; true where a model is built anew.
 
-    'events'         the events that came, went, or stand on a device where identities may have changed
     'days'           the days of a user with a change
     'users'          the users with a change, whole
     'sessions'       their rows from the start of the session on that their first change could reach
@@ -34,7 +33,7 @@
 
 {% macro touched_model(region) -%}
     {{ return({
-        'events': 'int_touched_events', 'days': 'int_touched_days', 'periods': 'int_touched_periods',
+        'days': 'int_touched_days', 'periods': 'int_touched_periods',
     }.get(region, 'int_touched_users')) }}
 {%- endmacro %}
 
@@ -65,17 +64,37 @@
     exists (
         select 1 from {{ touched }} as touched
         where
-            {%- if region == 'events' %}
-            touched.source = {{ row }}.source
-            and touched.event_id = {{ row }}.event_id
-            {%- else %}
             touched.user_key = {{ row }}.user_key
-            {%- endif %}
             {%- if region == 'days' %}
             and touched.activity_date = {{ row }}.activity_date
             {%- endif %}
     )
     {%- endif -%}
+{%- endmacro %}
+
+
+{# The events that a model's region follows from. #}
+{% macro events_in_reach(anew=none) -%}
+    {%- set is_anew = not is_increment() if anew is none else anew -%}
+    {%- if not (is_anew and model.resource_type == 'unit_test') -%}
+        {%- do ref('int_events_in_reach') -%}
+    {%- endif -%}
+    {%- set all_events = ref('int_events_identified') -%}
+    {{ return(all_events if is_anew else ref('int_events_in_reach')) }}
+{%- endmacro %}
+
+
+{# What slices are made of, and whatever else a funnel names. #}
+{% macro columns_in_reach() -%}
+    {%- set of_slices = [
+        'source', 'event_id', 'event_ts', 'event_name', 'revenue', 'page', 'platform', 'country', 'utm_source',
+        'utm_medium', 'utm_campaign',
+    ] -%}
+    {%- set columns = ['user_key'] -%}
+    {%- for column in canonical_event_columns() if column in of_slices or column in tojson(var('funnels')) | lower -%}
+        {%- do columns.append(column) -%}
+    {%- endfor -%}
+    {{ return(columns) }}
 {%- endmacro %}
 
 

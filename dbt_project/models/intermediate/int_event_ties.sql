@@ -6,8 +6,7 @@
 
 with shared_instants as (
     select {{ instant_hash }} as instant_hash
-    from {{ ref('int_events_identified') }} as events
-    where {{ in_region('surroundings', 'events', 'event_ts', anew=anew) }}
+    from {{ events_in_reach(anew) }}
     group by {{ instant_hash }}
     having count(*) > 1
 ),
@@ -19,10 +18,8 @@ ties as (
         user_key,
         event_ts,
         row_number() over (partition by user_key, event_ts order by event_id, source) as place
-    from {{ ref('int_events_identified') }} as events
-    where
-        {{ in_region('surroundings', 'events', 'event_ts', anew=anew) }}
-        and {{ instant_hash }} in (select shared_instants.instant_hash from shared_instants)
+    from {{ events_in_reach(anew) }}
+    where {{ instant_hash }} in (select shared_instants.instant_hash from shared_instants)
 )
 
 select * from ties

@@ -1,7 +1,7 @@
 {{ config(
     materialized='incremental',
     unique_key=['source', 'event_id'],
-    meta={'region': 'events', 'stored_in': 'int_events_stored'},
+    meta={'stored_in': 'int_events_stored'},
 ) }}
 
 {#- On a device, an event without a user belongs to the next identified event's user, else to the previous

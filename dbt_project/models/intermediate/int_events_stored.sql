@@ -2,16 +2,16 @@
 
 {%- set stored_events = stored('int_events_identified') %}
 
-with events_stored as (
+with touched as (
+    select * from {{ ref('int_touched_events') }}
+),
+
+events_stored as (
     select
         *,
         cast({{ row_address() if stored_events else 'null' }} as bigint) as stored_row
     from {{ stored_events or ref('stg_events') }} as events
-    {%- if stored_events %}
-    where {{ in_region('events', 'events', anew=false) }}
-    {%- else %}
-    where {{ in_region('events', 'events', anew=true) }} and false
-    {%- endif %}
+    where {{ row_address() ~ ' in (select touched.stored_row from touched)' if stored_events else 'false' }}
 )
 
 select * from events_stored

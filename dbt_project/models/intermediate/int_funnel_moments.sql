@@ -24,8 +24,7 @@ all_instants as (
         event_ts,
         count(*) as all_events,
         lead(event_ts) over (partition by user_key order by event_ts) as next_event_ts
-    from {{ ref('int_events_identified') }} as events
-    where {{ in_region('surroundings', 'events', 'event_ts', anew=not stored('int_funnel_entries')) }}
+    from {{ events_in_reach(anew=not stored('int_funnel_entries')) }}
     group by user_key, event_ts
 ),
 

@@ -10,12 +10,10 @@
 {%- endfor %}
 
 with events as (
-    select * from {{ ref('int_events_identified') }} as events
-    where
-        {{ in_region('surroundings', 'events', 'event_ts', anew=not stored('int_funnel_entries')) }}
-        {%- if none not in step_events %}
-        and event_name in ({{ text_list(step_events) }})
-        {%- endif %}
+    select * from {{ events_in_reach(anew=not stored('int_funnel_entries')) }}
+    {%- if none not in step_events %}
+    where event_name in ({{ text_list(step_events) }})
+    {%- endif %}
 ),
 
 matched as (

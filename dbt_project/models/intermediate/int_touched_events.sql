@@ -1,11 +1,16 @@
 {#- A change on a device can turn the identity of its events from the last login before it on, and of no earlier one:
     each of those has its next login before the change. A device that never saw a login has nothing to turn, nor has one
     that saw one user alone, before the change as after: there, that login itself says whose the new events are.
-    The stored events are read twice: to keep them at hand for that would cost more. -#}
+    Each of the stored events' scans reads no more than it needs: they are many, and their ids long. -#}
 
-{%- set are_stored = stored('int_events_identified') is not none %}
-{%- set stored_events = stored('int_events_identified') or ref('stg_events') %}
+-- depends_on: {{ ref('stg_events') }}, {{ ref('stg_events_changed') }}
 
+{%- set stored_events = stored('int_events_identified') %}
+
+{% if not stored_events -%}
+select cast(null as bigint) as stored_row
+where false
+{%- else -%}
 with arrivals as (
     select
         source,
@@ -28,8 +33,6 @@ keys as (
 {#- Where a copy went, another may come to stand for the event, on another device. -#}
 other_copies as (
     select
-        source,
-        event_id,
         event_ts,
         user_id,
         anonymous_id
@@ -45,10 +48,20 @@ other_copies as (
 ),
 
 {% endif -%}
+known as (
+    select {{ row_address() }} as stored_row
+    from {{ stored_events }} as stored_events
+    where
+        exists (
+            select 1 from keys
+            where
+                keys.source = stored_events.source
+                and keys.event_id = stored_events.event_id
+        )
+),
+
 changes as (
     select
-        source,
-        event_id,
         event_ts,
         user_id,
         anonymous_id
@@ -59,19 +72,11 @@ changes as (
     union all
     {%- endif %}
     select
-        stored_events.source,
-        stored_events.event_id,
-        stored_events.event_ts,
-        stored_events.user_id,
-        stored_events.anonymous_id
+        event_ts,
+        user_id,
+        anonymous_id
     from {{ stored_events }} as stored_events
-    inner join keys
-        on
-            stored_events.source = keys.source
-            and stored_events.event_id = keys.event_id
-    {%- if not are_stored %}
-    where false
-    {%- endif %}
+    where {{ row_address() }} in (select known.stored_row from known)
 ),
 
 devices as (
@@ -87,8 +92,7 @@ devices as (
 
 device_events as (
     select
-        stored_events.source,
-        stored_events.event_id,
+        {{ row_address() }} as stored_row,
         stored_events.event_ts,
         stored_events.user_id,
         stored_events.anonymous_id,
@@ -97,9 +101,6 @@ device_events as (
         devices.greatest_user_id
     from {{ stored_events }} as stored_events
     inner join devices on stored_events.anonymous_id = devices.anonymous_id
-    {%- if not are_stored %}
-    where false
-    {%- endif %}
 ),
 
 device_logins as (
@@ -113,14 +114,9 @@ device_logins as (
 ),
 
 touched_events as (
-    select
-        source,
-        event_id
-    from keys
+    select stored_row from known
     union
-    select
-        device_events.source,
-        device_events.event_id
+    select device_events.stored_row
     from device_events
     inner join device_logins on device_events.anonymous_id = device_logins.anonymous_id
     where
@@ -136,3 +132,4 @@ touched_events as (
 )
 
 select * from touched_events
+{%- endif %}

@@ -13,12 +13,11 @@ with placed as (
         {{ order_number(microseconds('identified.event_ts'), 'coalesce(ties.place, 1)') }} as in_order,
         cast({{ local_timestamp('identified.event_ts') }} as date) as activity_date,
         {{ clock_slice('identified.event_ts', session_timeout_seconds()) }} as slice
-    from {{ ref('int_events_identified') }} as identified
+    from {{ events_in_reach() }} as identified
     left join {{ ref('int_event_ties') }} as ties
         on
             identified.source = ties.source
             and identified.event_id = ties.event_id
-    where {{ in_region('surroundings', 'identified', 'event_ts') }}
 ),
 
 events as (

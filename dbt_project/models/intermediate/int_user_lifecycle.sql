@@ -2,29 +2,32 @@
 
 {#- A user's state in the month the data ends in; months, as churn is judged over about one. -#}
 
-with months as (
-    select distinct
-        user_key,
-        {{ period_start('month', 'activity_date') }} as active_month
-    from {{ ref('int_user_activity') }}
-),
-
-now as (
+with now as (
     select
         {{ period_start('month', 'last_date') }} as this_month,
         {{ add_periods('month', period_start('month', 'last_date'), -1) }} as last_month
     from {{ ref('int_data_span') }}
 ),
 
+recent_days as (
+    select
+        user_days.user_key,
+        max(user_days.activity_date) >= now.this_month as is_active,
+        min(user_days.activity_date) < now.this_month as was_active
+    from {{ ref('user_days') }} as user_days
+    inner join now on user_days.activity_date >= now.last_month
+    group by user_days.user_key, now.this_month
+),
+
 activity as (
     select
-        months.user_key,
-        min(months.active_month) = now.this_month as is_new,
-        max(months.active_month) = now.this_month as is_active,
-        count(*) filter (where months.active_month = now.last_month) > 0 as was_active
-    from months
+        totals.user_key,
+        totals.first_date >= now.this_month as is_new,
+        coalesce(recent_days.is_active, false) as is_active,
+        coalesce(recent_days.was_active, false) as was_active
+    from {{ ref('int_user_totals') }} as totals
     cross join now
-    group by months.user_key, now.this_month, now.last_month
+    left join recent_days on totals.user_key = recent_days.user_key
 ),
 
 user_lifecycle as (

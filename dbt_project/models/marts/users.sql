@@ -3,17 +3,8 @@
     unique_key='user_key',
 ) }}
 
-with sessions as (
-    select
-        user_key,
-        min(started_at) as first_seen_at,
-        max(ended_at) as last_seen_at,
-        count(*) as sessions,
-        cast(sum(events) as bigint) as events,
-        cast(sum(key_events) as bigint) as key_events,
-        cast(sum(revenue) as decimal(18, 4)) as revenue
-    from {{ ref('sessions') }}
-    group by user_key
+with totals as (
+    select * from {{ ref('int_user_totals') }}
 ),
 
 rfm as (
@@ -38,22 +29,22 @@ conversion as (
 
 users as (
     select
-        sessions.user_key,
-        sessions.first_seen_at,
-        sessions.last_seen_at,
-        sessions.sessions,
-        sessions.events,
-        sessions.key_events,
-        sessions.revenue,
+        totals.user_key,
+        totals.first_seen_at,
+        totals.last_seen_at,
+        totals.sessions,
+        totals.events,
+        totals.key_events,
+        totals.revenue,
         rfm.segment as rfm_segment,
         lifecycle.lifecycle_state,
         churn.probability as churn_probability,
         conversion.probability as conversion_probability
-    from sessions
-    inner join lifecycle on sessions.user_key = lifecycle.user_key
-    left join rfm on sessions.user_key = rfm.user_key
-    left join churn on sessions.user_key = churn.user_key
-    left join conversion on sessions.user_key = conversion.user_key
+    from totals
+    inner join lifecycle on totals.user_key = lifecycle.user_key
+    left join rfm on totals.user_key = rfm.user_key
+    left join churn on totals.user_key = churn.user_key
+    left join conversion on totals.user_key = conversion.user_key
 )
 
 select * from users
