@@ -21,6 +21,7 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails
 
+from orchestration.cohorts import Cohorts, Rfm, list_of_one
 from orchestration.ingestion.sources import (
     EVENT_COLUMNS,
     CsvOptions,
@@ -153,19 +154,7 @@ class Funnel(_Declared):
         return self
 
 
-def _list_of_one(value: object) -> object:
-    return (value,) if isinstance(value, str) else value
-
-
-Names = Annotated[tuple[str, ...], BeforeValidator(_list_of_one)]
-Grains = Annotated[tuple[Literal["day", "week", "month"], ...], BeforeValidator(_list_of_one)]
-
-
-class Cohorts(_Declared):
-    """What puts a user into a cohort, and in which calendar periods."""
-
-    anchor: str = Field(default="first_seen", min_length=1)
-    grains: Grains = Field(default=("day", "week", "month"), min_length=1)
+Names = Annotated[tuple[str, ...], BeforeValidator(list_of_one)]
 
 
 class Churn(_Declared):
@@ -195,7 +184,7 @@ class Channels(_Declared):
     A referrer of `own_sites`, or of a site below one, is none.
     """
 
-    own_sites: Annotated[tuple[Annotated[str, AfterValidator(_site)], ...], BeforeValidator(_list_of_one)] = ()
+    own_sites: Annotated[tuple[Annotated[str, AfterValidator(_site)], ...], BeforeValidator(list_of_one)] = ()
     rules: dict[Annotated[str, Field(min_length=1)], Annotated[str, AfterValidator(_channel_rule)]] = Field(
         default_factory=dict
     )
@@ -229,6 +218,7 @@ class Declarations(_Declared):
     page_view_events: Names = ("page_view", "page", "pageview", "$pageview", "screen", "screen_view")
     funnels: dict[str, Funnel] = Field(default_factory=dict)
     cohorts: Cohorts = Cohorts()
+    rfm: Rfm = Rfm()
     churn: Churn = Churn()
     conversion: Conversion = Conversion()
     paths: Paths = Paths()
@@ -284,6 +274,7 @@ class Declarations(_Declared):
     def dbt_vars(self) -> dict[str, Any]:
         """Everything but the sources, as plain JSON for `dbt --vars`."""
         said = self.model_dump(mode="json", exclude={"sources", "funnels"})
+        said["cohorts"]["brackets"] = self.cohorts.bracket_days()
         said["funnels"] = [
             {
                 "name": name,
@@ -419,6 +410,7 @@ def _keys_at(path: list[str | int]) -> list[str]:
         ("funnels", "*"): Funnel,
         ("funnels", "*", "steps", "*"): Step,
         ("cohorts",): Cohorts,
+        ("rfm",): Rfm,
         ("churn",): Churn,
         ("conversion",): Conversion,
         ("paths",): Paths,

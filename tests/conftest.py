@@ -9,6 +9,7 @@ import duckdb
 import pandas as pd
 import pytest
 
+from orchestration.declarations import Declarations
 from orchestration.settings import PROJECT_ROOT, Settings
 from orchestration.warehouse import connect, run_dbt
 
@@ -58,13 +59,22 @@ EVENT_COLUMNS = {
     "load_id": "varchar",
 }
 
+
+def cohorts(**said: Any) -> dict[str, Any]:
+    """Cohorts as dbt reads them; what is not said, by default."""
+    return Declarations.model_validate(
+        {"sources": {"any": {"name": "any", "path": "any"}}, "cohorts": said}
+    ).dbt_vars()["cohorts"]
+
+
 VARIABLES: dict[str, Any] = {
     "reporting_timezone": "UTC",
     "sessions": {"timeout_minutes": 30},
     "key_events": ["purchase"],
     "page_view_events": ["page_view"],
     "funnels": [],
-    "cohorts": {"anchor": "first_seen", "grains": ["day", "week", "month"]},
+    "cohorts": cohorts(),
+    "rfm": {"lookback_days": None},
     "churn": {"horizon_days": 30, "active_within_days": 90},
     "conversion": {"event": "purchase", "horizon_days": 7, "active_within_days": 90},
     "paths": {"length": 5},

@@ -1,6 +1,6 @@
 {#- The last day of each finished month, and the last day of the data. -#}
 
-{%- set lookback_days = (var('rfm', none) or {}).get('lookback_days') %}
+{%- set lookback_days = var('rfm')['lookback_days'] %}
 
 with span as (
     select * from {{ ref('int_data_span') }}

@@ -4,26 +4,36 @@
     meta={'region': 'users'},
 ) }}
 
-{#- What puts a user into a cohort: the first event of all, the first key event, or the first event of one name. -#}
+{#- What puts a user into a cohort: the first event of all, the first key event, or the first event of one name. No two
+    slices of a user begin at one instant, but events may be simultaneous. -#}
 
 {%- set anchor = var('cohorts')['anchor'] %}
+{%- set in_order = 'event_ts' if anchor == 'first_seen' else sort_key(['event_ts', 'event_id', 'source']) %}
 
-{%- if anchor in ('first_seen', 'first_key_event') %}
+{%- if anchor == 'first_seen' %}
 
-with activity as (
-    select * from {{ ref('int_user_activity') }} as slices
-    where
-        {{ in_region('users', 'slices') }}
-    {%- if anchor == 'first_key_event' %}
-        and key_events > 0
-    {%- endif %}
+with anchoring as (
+    select
+        user_key,
+        first_event_ts as event_ts,
+        first_event_source as source,
+        activity_date
+    from {{ ref('int_user_activity') }} as slices
+    where {{ in_region('users', 'slices') }}
+),
+
+{%- elif anchor == 'first_key_event' %}
+
+with anchoring as (
+    select * from {{ ref('int_key_events') }} as events
+    where {{ in_region('users', 'events') }}
 ),
 
 {%- else %}
 
-with activity as (
+with anchoring as (
     select
-        user_key,
+        *,
         cast({{ local_timestamp('event_ts') }} as date) as activity_date
     from {{ ref('int_events_identified') }} as events
     where
@@ -36,8 +46,10 @@ with activity as (
 user_anchors as (
     select
         user_key,
-        min(activity_date) as anchor_date
-    from activity
+        min(event_ts) as anchored_at,
+        min(activity_date) as anchor_date,
+        min_by(source, {{ in_order }}) as source
+    from anchoring
     group by user_key
 )
 
