@@ -174,6 +174,7 @@ class Happened:
     utm_source: str | None
     revenue: int | None
     referrer: str | None = None
+    country: str | None = None
 
     def row(self, start: datetime) -> dict[str, Any]:
         values = asdict(self)
@@ -219,6 +220,7 @@ happened = st.builds(
     utm_source=st.sampled_from([None, None, "news"]),
     revenue=st.sampled_from([None, None, 30, 60, -30]),
     referrer=st.sampled_from([None, None, None, "https://www.google.com/", "https://blog.example/a"]),
+    country=st.sampled_from([None, "BR", "PT", "CV"]),
 )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, Phase, assume, given, seed, settings
 
+from tests.conftest import cohorts
 from tests.dbt_project.histories import (
     DONE,
     FUNNELS,
@@ -33,7 +34,16 @@ CASES = {
     # Midnight is at 18:15 UTC, in the middle of a slice.
     "Kathmandu": Case(
         datetime(2025, 2, 28, 16, 45),
-        {"reporting_timezone": "Asia/Kathmandu", "funnels": FUNNELS},
+        {
+            "reporting_timezone": "Asia/Kathmandu",
+            "funnels": FUNNELS,
+            # Of two countries as frequent, either may come to share a cohort with the third one.
+            "cohorts": cohorts(
+                brackets=["0", "1-2", "1-30", "31-93"],
+                properties=["source", "country", "first_utm_source"],
+                top_values=1,
+            ),
+        },
     ),
     # Summer time begins at 01:00 UTC.
     "London": Case(
@@ -41,7 +51,12 @@ CASES = {
         {
             "reporting_timezone": "Europe/London",
             "funnels": FUNNELS[2:],
-            "cohorts": {"anchor": "first_key_event", "grains": ["week", "month"]},
+            "cohorts": cohorts(
+                anchor="first_key_event",
+                grains=["week", "month"],
+                brackets="1-29",
+                properties=["source", "platform", "country", "first_utm_source", "first_utm_medium"],
+            ),
             "rfm": {"lookback_days": 35},
         },
     ),
@@ -51,7 +66,7 @@ CASES = {
         {
             "reporting_timezone": "America/Sao_Paulo",
             "funnels": FUNNELS[:2],
-            "cohorts": {"anchor": "page_view", "grains": ["day", "week", "month"]},
+            "cohorts": cohorts(anchor="page_view", brackets=[], properties=["source", "platform"], top_values=2),
             "sessions": {"timeout_minutes": 45},
         },
     ),
@@ -64,7 +79,7 @@ MORE_CASES = {
         {
             "reporting_timezone": "Asia/Kolkata",
             "funnels": FUNNELS[1:3],
-            "cohorts": {"anchor": "purchase", "grains": ["day"]},
+            "cohorts": cohorts(anchor="purchase", grains="day", properties=["country"], top_values=2),
             "rfm": {"lookback_days": 3},
         },
     ),
@@ -79,7 +94,7 @@ MORE_CASES = {
         {
             "reporting_timezone": "America/St_Johns",
             "funnels": FUNNELS[:1],
-            "cohorts": {"anchor": "first_key_event", "grains": ["day", "month"]},
+            "cohorts": cohorts(anchor="first_key_event", grains=["day", "month"], properties=["first_utm_source"]),
             "rfm": {"lookback_days": 35},
         },
     ),

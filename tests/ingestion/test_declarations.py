@@ -49,7 +49,8 @@ funnels:
       - {name: cart, event: add_to_cart}
       - {event: purchase, where: "revenue > 100"}
       - {name: big, where: "revenue > 1000"}
-cohorts: {anchor: purchase, grains: [month]}
+cohorts: {anchor: purchase, grains: [month], brackets: [0, 1 - 7], properties: country, top_values: 3}
+rfm: {lookback_days: 365}
 churn: {horizon_days: 60, active_within_days: 120}
 conversion: {event: signup, horizon_days: 14}
 paths: {length: 3}
@@ -76,7 +77,18 @@ def test_everything_but_sources_has_a_default(tmp_path: Path) -> None:
         "key_events": ["purchase"],
         "page_view_events": ["page_view", "page", "pageview", "$pageview", "screen", "screen_view"],
         "funnels": [],
-        "cohorts": {"anchor": "first_seen", "grains": ["day", "week", "month"]},
+        "cohorts": {
+            "anchor": "first_seen",
+            "grains": ["day", "week", "month"],
+            "brackets": [
+                {"name": "1-7", "first_day": 1, "last_day": 7},
+                {"name": "8-14", "first_day": 8, "last_day": 14},
+                {"name": "15-30", "first_day": 15, "last_day": 30},
+            ],
+            "properties": [],
+            "top_values": 10,
+        },
+        "rfm": {"lookback_days": None},
         "churn": {"horizon_days": 30, "active_within_days": 90},
         "conversion": {"event": "purchase", "horizon_days": 7, "active_within_days": 90},
         "paths": {"length": 5},
@@ -97,6 +109,14 @@ def test_everything_can_be_said(tmp_path: Path) -> None:
     said = declared.dbt_vars()
     assert json.loads(json.dumps(said)) == said
     assert said["page_view_events"] == ["view"]
+    assert said["cohorts"] == {
+        "anchor": "purchase",
+        "grains": ["month"],
+        "brackets": [{"name": "0", "first_day": 0, "last_day": 0}, {"name": "1-7", "first_day": 1, "last_day": 7}],
+        "properties": ["country"],
+        "top_values": 3,
+    }
+    assert said["rfm"] == {"lookback_days": 365}
     assert said["paths"] == {"length": 3}
     assert said["channels"] == {
         "own_sites": ["shop.example", "pay.example"],
@@ -169,6 +189,19 @@ MISTAKES: dict[str, tuple[str, int, str]] = {
     "one that YAML reads as minutes": (MINIMAL + "    timezone: +5:30\n", 4, "'+05:30' is an offset, not a zone"),
     "a number as zone": ("reporting_timezone: -3\n" + MINIMAL, 1, "'-03:00' is an offset, not a zone"),
     "a name no folder can have": (MINIMAL.replace("web", "my shop"), 2, "`sources.my shop`: a source's name is"),
+    "a bracket": (
+        MINIMAL + "cohorts: {brackets: [week]}\n",
+        4,
+        "'week' is no bracket; write the days since the anchor as 1-7",
+    ),
+    "a bracket backwards": (
+        MINIMAL + "cohorts: {brackets: [7-1]}\n",
+        4,
+        "'7-1' ends before it begins; did you mean 1-7?",
+    ),
+    "a bracket twice": (MINIMAL + "cohorts: {brackets: [1-7, 1 - 7]}\n", 4, "1-7 is said twice; keep one of the two"),
+    "a property": (MINIMAL + "cohorts: {properties: [county]}\n", 4, "(it is 'county'); did you mean country?"),
+    "a look-back": (MINIMAL + "rfm: {lookback: 3}\n", 4, "did you mean `lookback_days`?"),
     "a grain": (MINIMAL + "cohorts: {grains: daily}\n", 4, "'week' or 'month' (it is 'daily'); did you mean day?"),
     "a text for a list": (MINIMAL + "funnels: {f: {steps: a}}\n", 4, "`funnels.f.steps`: expected a list (it is 'a')"),
     "a list for a mapping": (MINIMAL + "    columns: [a]\n", 4, "expected a mapping of keys to values"),
