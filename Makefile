@@ -40,6 +40,7 @@ bench: $(STAMP) ## Costs as ratios, measured side by side in one run.
 	@$(BIN)/python -m tests.benchmarks.load
 	@$(BIN)/python -m tests.benchmarks.increments
 	@$(BIN)/python -m tests.benchmarks.night
+	@$(BIN)/python -m tests.benchmarks.marts
 
 check: $(STAMP) ## Lint and types.
 	@$(BIN)/ruff check .
