@@ -9,8 +9,9 @@ from rich.console import Console
 from orchestration.settings import Settings
 
 BANNER = """\
-.print marts: events sessions users user_days funnel_users funnel_steps cohort_retention rfm_scores
-.print        rfm_transitions lifecycle stickiness active_users path_transitions path_steps
+.print marts: events sessions users user_days funnel_users funnel_steps
+.print        cohort_retention cohort_retention_brackets cohort_retention_by_property
+.print        rfm_scores rfm_transitions purchase_summaries lifecycle stickiness active_users path_transitions path_steps
 .print        paths_to_key_event paths_from_key_event session_channels attribution conversion_paths
 .print        churn_scores conversion_scores; the warehouse's own records are in schema ops.
 .print Try:   from funnel_steps where entry_grain = 'all';

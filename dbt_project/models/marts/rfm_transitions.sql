@@ -62,7 +62,12 @@ counted as (
 
 rfm_transitions as (
     select
-        *,
+        as_of_date,
+        {{ add_days(period_start('month', 'as_of_date'), -1) }} as previous_date,
+        extract(day from {{ add_days('as_of_date', 1) }}) = 1 as is_month_end,
+        from_segment,
+        to_segment,
+        users,
         users / cast(sum(users) over (partition by as_of_date, from_segment) as double) as share
     from counted
 )

@@ -4,7 +4,10 @@
 with followed as (
     select
         *,
-        lead(on_or_after_users) over (partition by grain, cohort_period order by period_number) as next_on_or_after_users
+        lead(on_or_after_users) over (
+            partition by grain, cohort_period
+            order by period_number
+        ) as next_on_or_after_users
     from {{ ref('cohort_retention') }}
 )
 
