@@ -4,7 +4,7 @@ import contextlib
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +16,11 @@ from orchestration.ledger import content
 from orchestration.settings import Settings
 
 PUBLISHED_SCHEMAS = ("marts", "ops")
+PICTURES = "pictures"
+"""The folder that holds pictures and nothing else."""
+
+Pages = Callable[[duckdb.DuckDBPyConnection, datetime], Mapping[str, str]]
+"""What people read beside the marts, by path below ``published/``, of a warehouse and the time of publication, UTC."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +34,12 @@ class Publication:
 
 
 def publish(
-    connection: duckdb.DuckDBPyConnection, settings: Settings, *, run_id: str, gates: Sequence[Gate]
+    connection: duckdb.DuckDBPyConnection,
+    settings: Settings,
+    *,
+    run_id: str,
+    gates: Sequence[Gate],
+    pages: Pages = lambda connection, now: {},
 ) -> Publication:
     """Copy the marts and the warehouse's own records into a new file and swap it in.
 
@@ -42,6 +52,8 @@ def publish(
         settings: Where to publish.
         run_id: The run that publishes.
         gates: Every check of the night, as it last ran.
+        pages: Makes what is published beside the marts. It is made before they are swapped in, and written right
+            after; pictures that it no longer gives are removed.
 
     Raises:
         PublicationBlocked: A gate that must pass did not; nothing was touched.
@@ -51,6 +63,7 @@ def publish(
     for left_by_a_killed_run in settings.published.glob(".marts-*"):
         left_by_a_killed_run.unlink()
     now = datetime.now(UTC).replace(tzinfo=None)
+    texts = pages(connection, now)
     publication_id = hashlib.md5(f"{run_id} {now.isoformat()}".encode(), usedforsecurity=False).hexdigest()
     connection.execute(
         """
@@ -88,6 +101,7 @@ def publish(
     finally:
         Path(f"{new}.wal").unlink(missing_ok=True)
     _sync(settings.published)
+    _write(settings.published, texts)
     with _attached(connection, old, "read_only"):
         _export_parquet(connection, parquet, publication_id, only_missing=unchanged and exported.exists())
     exported.touch()
@@ -202,6 +216,23 @@ def _export_parquet(
             folder.replace(old)
         new.replace(folder)
         shutil.rmtree(old, ignore_errors=True)
+
+
+def _write(root: Path, texts: Mapping[str, str]) -> None:
+    """Write each file whole or not at all, and remove pictures of another night."""
+    pictures = root / PICTURES
+    pictures.mkdir(exist_ok=True)
+    for name, text in texts.items():
+        path = root / name
+        new = path.with_name(f".new-{path.name}")
+        new.write_text(text, encoding="utf-8")
+        _sync(new)
+        new.replace(path)
+    for path in pictures.iterdir():
+        if f"{PICTURES}/{path.name}" not in texts:
+            path.unlink()
+    _sync(pictures)
+    _sync(root)
 
 
 def _sync(path: Path) -> None:

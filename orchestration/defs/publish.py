@@ -1,9 +1,11 @@
 """The last asset: audited marts, swapped in for people to query."""
 
+from collections.abc import Mapping
 from contextlib import closing
 from datetime import UTC, datetime
 from typing import Any
 
+import duckdb
 from dagster import (
     AssetCheckEvaluation,
     AssetCheckSeverity,
@@ -19,7 +21,7 @@ from orchestration.gates import Gate, PublicationBlocked
 from orchestration.house import open_house
 from orchestration.increments import applied_seq
 from orchestration.ingestion.lake import Lake
-from orchestration.publish import publish
+from orchestration.publish import PICTURES, publish
 from orchestration.runs import finish_run
 from orchestration.warehouse import connect
 
@@ -35,14 +37,19 @@ HOUSE = open_house()
         for node in MANIFEST["nodes"].values()
         if node["resource_type"] == "model" and node["schema"] == "marts"
     ],
-    description="`published/marts.duckdb`: every mart of the newest night that passed its audit, read-only.",
+    description=(
+        "`published/marts.duckdb`: every mart of the newest night that passed its audit, read-only; beside it "
+        "`report.html`, a page to read or to mail, and its `pictures/`."
+    ),
 )
 def published_marts(context: AssetExecutionContext) -> MaterializeResult[Any]:
     """Publish, unless a gate says no."""
     with connect(HOUSE.settings) as connection:
         finish_run(connection, run_id=context.run_id, finished_at=now(), status="published")
         try:
-            publication = publish(connection, HOUSE.settings, run_id=context.run_id, gates=latest_gates(context))
+            publication = publish(
+                connection, HOUSE.settings, run_id=context.run_id, gates=latest_gates(context), pages=pages
+            )
         except PublicationBlocked as error:
             finish_run(connection, run_id=context.run_id, finished_at=now(), status="blocked")
             raise Failure(f"Not published; the last published marts stay as they are.\n{error}") from error
@@ -54,10 +61,20 @@ def published_marts(context: AssetExecutionContext) -> MaterializeResult[Any]:
     return MaterializeResult(
         metadata={
             "path": MetadataValue.path(str(publication.path)),
+            "report": MetadataValue.path(str(HOUSE.settings.published / "report.html")),
+            "pictures": MetadataValue.path(str(HOUSE.settings.published / PICTURES)),
             "size_mb": publication.size_bytes / 1e6,
             "tables": MetadataValue.md("\n".join(["| table | rows |", "|---|---:|", *counts])),
         }
     )
+
+
+def pages(connection: duckdb.DuckDBPyConnection, published_at: datetime) -> Mapping[str, str]:
+    """The report and its pictures."""
+    # Imported here: the UI, which loads this module too, writes no pages.
+    from orchestration.page import compose
+
+    return compose(connection, timezone=HOUSE.declarations.reporting_timezone, published_at=published_at)
 
 
 def now() -> datetime:

@@ -1,8 +1,9 @@
 """dbt models as assets, their tests as checks."""
 
-import base64
-from collections.abc import Callable, Iterator, Mapping
+import hashlib
+from collections.abc import Iterator, Mapping
 from graphlib import TopologicalSorter
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -11,29 +12,25 @@ from dagster import (
     AssetCheckSeverity,
     AssetExecutionContext,
     AssetKey,
+    DagsterInstance,
     Failure,
     MaterializeResult,
     MetadataValue,
     TableColumn,
     TableSchema,
 )
+from dagster._core.storage.local_compute_log_manager import LocalComputeLogManager
 from dagster_dbt import DagsterDbtTranslator, dbt_assets
 from dagster_dbt.asset_utils import get_asset_check_key_for_test
 
-from orchestration import pictures
 from orchestration.house import open_house
 from orchestration.increments import build
-from orchestration.ledger import code_of, fingerprint, known, note
 from orchestration.manifest import load_manifest, parse
+from orchestration.pictures.gallery import draw
 from orchestration.warehouse import DbtFailed, connect
 
 HOUSE = open_house()
 MANIFEST = load_manifest(HOUSE)
-
-PICTURES: dict[str, Callable[[duckdb.DuckDBPyConnection], bytes | None]] = {
-    "funnel_steps": pictures.funnel_bars,
-    "cohort_retention": pictures.retention_heat_map,
-}
 
 
 class LayerTranslator(DagsterDbtTranslator):
@@ -101,7 +98,7 @@ def dbt_models(context: AssetExecutionContext) -> Iterator[MaterializeResult[Any
                         "dagster/row_count": rows,
                         "dagster/column_schema": _column_schema(connection, node),
                         "seconds": took,
-                        **_picture(connection, node["name"]),
+                        **_pictures(context.instance, connection, node),
                     },
                 )
     for result in results:
@@ -138,13 +135,26 @@ def _column_schema(connection: duckdb.DuckDBPyConnection, node: Mapping[str, Any
     )
 
 
-def _picture(connection: duckdb.DuckDBPyConnection, model: str) -> dict[str, MetadataValue[Any]]:
-    """A model's picture, drawn when its rows are others than those of the last one."""
-    if model not in PICTURES:
+def _pictures(
+    instance: DagsterInstance, connection: duckdb.DuckDBPyConnection, node: Mapping[str, Any]
+) -> dict[str, MetadataValue[Any]]:
+    """A mart's pictures, by their titles.
+
+    The UI shows Markdown of under a thousand characters at once and hides more of it behind a button, so a picture is
+    not written into it but named: it lies among the logs, which the UI's own server serves.
+    """
+    manager = instance.compute_log_manager
+    if node["schema"] != "marts" or not isinstance(manager, LocalComputeLogManager):
         return {}
-    work, inputs = f"picture of {model}", fingerprint(connection, [f"marts.{model}"], code_of("orchestration"))
-    encoded = known(connection, work, inputs)
-    if encoded is None:
-        encoded = base64.b64encode(PICTURES[model](connection) or b"").decode()
-        note(connection, work, inputs, encoded)
-    return {"picture": MetadataValue.md(f"![{model}](data:image/png;base64,{encoded})")} if encoded else {}
+    shown: dict[str, MetadataValue[Any]] = {}
+    for picture in draw(connection, node["name"]):
+        text = picture.to_file()
+        path = Path(manager.get_captured_local_path(["pictures", picture.name], "svg"))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        new = path.with_name(f".new-{path.name}")
+        new.write_text(text, encoding="utf-8")
+        new.replace(path)
+        # The hash tells a browser that the picture is another one than it has kept.
+        version = hashlib.sha256(text.encode()).hexdigest()[:12]
+        shown[picture.title] = MetadataValue.md(f"![{picture.name}](/logs/pictures/{picture.name}/svg?{version})")
+    return shown

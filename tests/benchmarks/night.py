@@ -41,7 +41,11 @@ PARTS: dict[str, dict[str, list[str]]] = {
     "dbt: build and test": {"orchestration.warehouse": ["run_dbt"]},
     "Great Expectations": {"ml.expectations": ["check_features", "check_scores"]},
     "ML": {"orchestration.models": ["refresh_model"]},
-    "pictures": {"orchestration.pictures": ["funnel_bars", "retention_heat_map"], "ml.plots": ["render"]},
+    "pictures": {
+        "orchestration.pictures.gallery": ["draw"],
+        "orchestration.page": ["compose"],
+        "ml.plots": ["render"],
+    },
     "publish": {"orchestration.publish": ["publish"]},
     "report": {"orchestration.report": ["print_report"]},
     "Dagster": {"dagster._core.definitions.job_definition": ["JobDefinition.execute_in_process"]},
