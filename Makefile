@@ -13,7 +13,7 @@ export OMP_WAIT_POLICY := passive
 # Compiling a thousand modules at each start costs more than the night's SQL.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run ui sql test check verify proofs bench lock clean
+.PHONY: help run ui sql docs test check verify proofs bench lock clean
 
 help: ## This list.
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -26,6 +26,9 @@ ui: $(STAMP) ## The Dagster UI on http://localhost:3000: lineage, runs, checks, 
 
 sql: $(STAMP) ## A SQL prompt on the published marts.
 	@$(BIN)/python -m orchestration.prompt
+
+docs: $(STAMP) ## dbt's documentation of every model, column and macro, as one page that opens offline.
+	@$(BIN)/python -m orchestration.docs
 
 test: $(STAMP) ## All tests.
 	@$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile

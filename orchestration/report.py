@@ -74,6 +74,7 @@ def print_report(
             console.print(f"  {verdict}", soft_wrap=True, highlight=False)
         console.print(f"\n[bold]Published[/bold] {path}", soft_wrap=True)
         console.print(f"and as Parquet under {settings.published / 'parquet'}", soft_wrap=True)
+        console.print(f"A page to read or to mail: {settings.published / 'report.html'}", soft_wrap=True)
         console.print(
             f"Query it at any time with [bold]{settings.command('sql')}[/bold]; "
             f"see the lineage with [bold]{settings.command('ui')}[/bold].\n",

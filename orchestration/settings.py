@@ -63,8 +63,13 @@ class Settings(BaseSettings):
 
     @property
     def published(self) -> Path:
-        """What people query: ``marts.duckdb`` and ``parquet/``."""
+        """What people query and read: ``marts.duckdb``, ``parquet/``, ``report.html`` and ``pictures/``."""
         return self.root / "published"
+
+    @property
+    def docs(self) -> Path:
+        """The documentation that dbt writes, one page."""
+        return self.root / "warehouse" / "docs.html"
 
     @property
     def dagster_home(self) -> Path:

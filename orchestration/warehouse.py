@@ -124,7 +124,8 @@ def run_dbt(
         AVILA_THREADS=str(settings.threads),
         DBT_SEND_ANONYMOUS_USAGE_STATS="false",
     )
-    target = settings.root / "warehouse" / "dbt"
+    # The page's manifest is a compiled one; the one that is read again is not.
+    target = settings.root / "warehouse" / ("dbt_docs" if "docs" in command else "dbt")
     for node in parsed.nodes.values() if parsed is not None else ():
         # A run leaves its mark, and the next would take the ephemeral models to be in the SQL already.
         node.extra_ctes_injected, node.extra_ctes = False, []
@@ -137,8 +138,8 @@ def run_dbt(
                 "--target-path", str(target),
                 "--log-path", str(target),
                 "--log-level", "none",
-                # Only the manifest that a parse writes is read again.
-                *([] if "parse" in command else ["--no-write-json"]),
+                # Only what a parse writes is read again, and what the page is made of.
+                *([] if {"parse", "docs"} & set(command) else ["--no-write-json"]),
                 "--vars", json.dumps({**variables, "lake_dir": str(settings.lake)}),
             ]
         )  # fmt: skip

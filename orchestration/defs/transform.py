@@ -1,6 +1,5 @@
 """dbt models as assets, their tests as checks."""
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -26,11 +25,25 @@ from dagster_dbt.asset_utils import get_asset_check_key_for_test
 from orchestration.house import open_house
 from orchestration.increments import build
 from orchestration.manifest import load_manifest, parse
-from orchestration.pictures.gallery import draw
+from orchestration.pictures.drawing import poster
+from orchestration.pictures.gallery import GALLERY, draw
 from orchestration.warehouse import DbtFailed, connect
 
 HOUSE = open_house()
 MANIFEST = load_manifest(HOUSE)
+
+
+def _has_pictures(node: Mapping[str, Any]) -> bool:
+    return node["schema"] == "marts" and node["name"] in GALLERY
+
+
+def _shown(node: Mapping[str, Any]) -> str:
+    """A mart's pictures, as Markdown for its description, which the UI shows first and in full width.
+
+    Of metadata it shows Markdown at once only below a thousand characters, in a narrow column. The pictures lie among
+    the logs, which the UI's own server serves: so a page has the newest ones, however old its definitions are.
+    """
+    return f"![The picture of {node['name']} is drawn by the next night.](/logs/pictures/{node['name']}/svg)"
 
 
 class LayerTranslator(DagsterDbtTranslator):
@@ -46,9 +59,9 @@ class LayerTranslator(DagsterDbtTranslator):
         return layer
 
     def get_description(self, dbt_resource_props: Mapping[str, Any]) -> str:
-        """The description in the model's YAML, without its SQL."""
+        """The description in the model's YAML, without its SQL, and a mart's pictures."""
         description: str = dbt_resource_props["description"]
-        return description
+        return f"{description}\n\n{_shown(dbt_resource_props)}" if _has_pictures(dbt_resource_props) else description
 
 
 TRANSLATOR = LayerTranslator()
@@ -98,7 +111,7 @@ def dbt_models(context: AssetExecutionContext) -> Iterator[MaterializeResult[Any
                         "dagster/row_count": rows,
                         "dagster/column_schema": _column_schema(connection, node),
                         "seconds": took,
-                        **_pictures(context.instance, connection, node),
+                        **_picture(context.instance, connection, node),
                     },
                 )
     for result in results:
@@ -135,26 +148,20 @@ def _column_schema(connection: duckdb.DuckDBPyConnection, node: Mapping[str, Any
     )
 
 
-def _pictures(
+def _picture(
     instance: DagsterInstance, connection: duckdb.DuckDBPyConnection, node: Mapping[str, Any]
 ) -> dict[str, MetadataValue[Any]]:
-    """A mart's pictures, by their titles.
-
-    The UI shows Markdown of under a thousand characters at once and hides more of it behind a button, so a picture is
-    not written into it but named: it lies among the logs, which the UI's own server serves.
-    """
+    """Lay a mart's pictures where its page looks for them."""
     manager = instance.compute_log_manager
-    if node["schema"] != "marts" or not isinstance(manager, LocalComputeLogManager):
+    if not _has_pictures(node) or not isinstance(manager, LocalComputeLogManager):
         return {}
-    shown: dict[str, MetadataValue[Any]] = {}
-    for picture in draw(connection, node["name"]):
-        text = picture.to_file()
-        path = Path(manager.get_captured_local_path(["pictures", picture.name], "svg"))
-        path.parent.mkdir(parents=True, exist_ok=True)
-        new = path.with_name(f".new-{path.name}")
-        new.write_text(text, encoding="utf-8")
-        new.replace(path)
-        # The hash tells a browser that the picture is another one than it has kept.
-        version = hashlib.sha256(text.encode()).hexdigest()[:12]
-        shown[picture.title] = MetadataValue.md(f"![{picture.name}](/logs/pictures/{picture.name}/svg?{version})")
-    return shown
+    path = Path(manager.get_captured_local_path(["pictures", node["name"]], "svg"))
+    pictures = draw(connection, node["name"])
+    if not pictures:
+        path.unlink(missing_ok=True)
+        return {}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new = path.with_name(f".new-{path.name}")
+    new.write_text(poster(pictures), encoding="utf-8")
+    new.replace(path)
+    return {"picture": MetadataValue.path(str(path))}

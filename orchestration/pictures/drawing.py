@@ -91,6 +91,11 @@ class Drawing:
             ElementTree.SubElement(shape, "title").text = plain(told)
         return shape
 
+    def append(self, other: "Drawing", y: float) -> None:
+        """Another drawing, from a height on."""
+        place = ElementTree.SubElement(self._root, "g", {"transform": f"translate(0 {_number(y)})"})
+        place.append(other._root)
+
     def to_svg(self, *, title: str, description: str, is_alone: bool) -> str:
         """The drawing as SVG.
 
@@ -148,6 +153,22 @@ class Picture:
     def to_part(self) -> str:
         """An SVG element of a page that has `palette.stylesheet`."""
         return self.drawing.to_svg(title=self.title, description=self.description, is_alone=False)
+
+
+def poster(pictures: Sequence[Picture]) -> str:
+    """Pictures one below the other, each under its title, as an SVG file that stands alone."""
+    tops = [0.0]
+    for picture in pictures:
+        tops.append(tops[-1] + 34 + picture.drawing.height + 30)
+    drawing = Drawing(tops[-1] - 30)
+    for top, picture in zip(tops, pictures, strict=False):
+        drawing.text(0, top + 16, picture.title, look="bold", size=TEXT + 3, width=WIDTH)
+        drawing.append(picture.drawing, top + 34)
+    return drawing.to_svg(
+        title="; ".join(picture.title for picture in pictures),
+        description=" ".join(picture.description for picture in pictures),
+        is_alone=True,
+    )
 
 
 def _number(value: float) -> str:

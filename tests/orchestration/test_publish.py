@@ -78,7 +78,7 @@ def test_a_failed_publication_leaves_the_last_one(
             publish(connection, settings, run_id="second", gates=[PASSED])
         assert connection.execute("select run_id from ops.publications").fetchall() == [("first",)]
     assert published(settings, "select * from sessions") == [(1,)]
-    assert sorted(path.name for path in settings.published.iterdir()) == ["marts.duckdb", "parquet"]
+    assert sorted(path.name for path in settings.published.iterdir()) == ["marts.duckdb", "parquet", "pictures"]
 
 
 def test_what_a_killed_run_left_is_swept(settings: Settings) -> None:
@@ -169,3 +169,32 @@ def test_a_file_that_is_no_publication_and_parquet_of_another_night_are_replaced
 
 def _killed(*_: object, **__: object) -> None:
     raise KeyboardInterrupt
+
+
+def test_pages_are_written_with_the_marts_and_stale_pictures_go(settings: Settings) -> None:
+    nights = iter([{"report.html": "one", "pictures/a.svg": "a", "pictures/b.svg": "b"}, {"report.html": "two é"}])
+    with connect(settings) as connection:
+        publish(connection, settings, run_id="first", gates=[PASSED], pages=lambda *_: next(nights))
+        assert (settings.published / "pictures" / "b.svg").read_text() == "b"
+        # The marts have not changed; the report tells when they were last found to be so.
+        publish(connection, settings, run_id="second", gates=[PASSED], pages=lambda *_: next(nights))
+    assert (settings.published / "report.html").read_text(encoding="utf-8") == "two é"
+    assert list((settings.published / "pictures").iterdir()) == []
+    assert not list(settings.published.rglob(".*new*"))
+
+
+def test_pages_that_cannot_be_made_leave_everything_as_it_was(settings: Settings) -> None:
+    def broken(*_: object) -> dict[str, str]:
+        raise ValueError("no picture")
+
+    with connect(settings) as connection:
+        publish(connection, settings, run_id="first", gates=[PASSED], pages=lambda *_: {"report.html": "one"})
+        connection.execute("update marts.sessions set night = 2")
+        with pytest.raises(ValueError, match="no picture"):
+            publish(connection, settings, run_id="second", gates=[PASSED], pages=broken)
+        failed = Gate(asset="lake/web", name="something_is_loaded", passed=False)
+        with pytest.raises(PublicationBlocked):
+            publish(connection, settings, run_id="third", gates=[failed], pages=lambda *_: {"report.html": "three"})
+        assert connection.execute("select run_id from ops.publications").fetchall() == [("first",)]
+    assert published(settings, "select * from sessions") == [(1,)]
+    assert (settings.published / "report.html").read_text() == "one"
