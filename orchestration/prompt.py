@@ -1,4 +1,4 @@
-"""``make sql``: DuckDB's own prompt on the published marts, read-only."""
+"""``make sql``: DuckDB's own prompt on the published marts, read-only, with some queries to begin with."""
 
 import os
 import sys
@@ -6,17 +6,14 @@ from pathlib import Path
 
 from rich.console import Console
 
-from orchestration.settings import Settings
+from orchestration.settings import DBT_PROJECT_DIR, Settings
 
-BANNER = """\
-.print marts: events sessions users user_days funnel_users funnel_steps
-.print        cohort_retention cohort_retention_brackets cohort_retention_by_property
-.print        rfm_scores rfm_transitions purchase_summaries lifecycle stickiness active_users path_transitions path_steps
-.print        paths_to_key_event paths_from_key_event session_channels attribution conversion_paths
-.print        churn_scores conversion_scores; the warehouse's own records are in schema ops.
-.print Try:   from funnel_steps where entry_grain = 'all';
-.print        describe sessions;     .tables     .quit
-"""
+TABLES = """\
+marts: events sessions users user_days funnel_users funnel_steps
+       cohort_retention cohort_retention_brackets cohort_retention_by_property
+       rfm_scores rfm_transitions purchase_summaries lifecycle stickiness active_users path_transitions path_steps
+       paths_to_key_event paths_from_key_event session_channels attribution conversion_paths
+       churn_scores conversion_scores; the warehouse's own records are in schema ops."""
 
 
 def main() -> int:
@@ -30,10 +27,26 @@ def main() -> int:
         return 2
     shell = Path(sys.executable).parent / "duckdb"
     arguments = [str(shell), "-readonly", str(marts), "-cmd", "use marts.marts;"]
+    for name, sql in queries().items():
+        arguments += ["-cmd", f"create temp view {name} as {sql};"]
     if sys.stdin.isatty():
-        for line in BANNER.splitlines():
-            arguments += ["-cmd", line]
+        for line in banner().splitlines():
+            arguments += ["-cmd", f'.print "{line}"']
     return os.execv(shell, arguments)  # noqa: S606
+
+
+def queries() -> dict[str, str]:
+    """What an analyst begins with: SQL over the marts by name, each under a comment with the question it answers."""
+    return {
+        path.stem: path.read_text(encoding="utf-8") for path in sorted((DBT_PROJECT_DIR / "analyses").glob("*.sql"))
+    }
+
+
+def banner() -> str:
+    """The tables, and the queries with their questions."""
+    asked = {f"from {name};": sql.partition("\n")[0].removeprefix("-- ") for name, sql in queries().items()}
+    lines = [f"{query:<27}{question}" for query, question in asked.items()]
+    return "\n".join([TABLES, "", *lines, "", "describe sessions;   .tables   .quit"])
 
 
 if __name__ == "__main__":
