@@ -140,7 +140,8 @@ def run_dbt(
                 "--log-level", "none",
                 # Only what a parse writes is read again, and what the page is made of.
                 *([] if {"parse", "docs"} & set(command) else ["--no-write-json"]),
-                "--vars", json.dumps({**variables, "lake_dir": str(settings.lake)}),
+                # dbt reads it as YAML, which has no escape for an emoji in two halves, as JSON has.
+                "--vars", json.dumps({**variables, "lake_dir": str(settings.lake)}, ensure_ascii=False),
             ]
         )  # fmt: skip
     finally:

@@ -72,7 +72,7 @@ def _bars(steps: list[Step]) -> Drawing:
         if not number:
             drawing.text(right, y + 17, users)
             continue
-        before = steps[number - 1]
+        before = _last_to_stop_at(steps[:number], step)
         waiting = before.in_progress * per_user
         told = f"{counted(before.in_progress)} may still go on"
         drawing.rect(end, y, waiting, BAR, "fourth", told=told)
@@ -83,6 +83,14 @@ def _bars(steps: list[Step]) -> Drawing:
         note += f" · median {lasting(step.median_seconds)}" if step.median_seconds is not None else ""
         drawing.text(right, y + 27, note, look="muted", size=SMALL, width=SAID)
     return drawing
+
+
+def _last_to_stop_at(before: list[Step], step: Step) -> Step:
+    """The step before at which users may stop: at one that may be skipped none does, though not all take it."""
+    for earlier in reversed(before):
+        if earlier.in_progress or earlier.dropped or earlier.users == step.users:
+            return earlier
+    return before[0]
 
 
 def _file_name(name: str, taken: set[str]) -> str:

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -110,6 +111,22 @@ def test_scores_are_written_for_every_eligible_user(first_night: Night) -> None:
 def test_the_report_shows_what_was_built(first_night: Night) -> None:
     for said in ("marts.events", "What came in", "ROC-AUC", "marts.duckdb", "Which step of each funnel", "Done in"):
         assert said in first_night.output
+
+
+def test_a_page_to_read_is_published_and_names_no_user(first_night: Night) -> None:
+    published = first_night.root / "published"
+    page = (published / "report.html").read_text(encoding="utf-8")
+    pictures = {path.stem: path.read_text(encoding="utf-8") for path in (published / "pictures").iterdir()}
+    assert {"funnel-checkout", "funnel-search", "retention-week", "rfm-grid", "journeys", "lifecycle"} <= set(pictures)
+    assert all(f'id="{name}"' in page for name in pictures)
+    with first_night.marts() as marts:
+        keys = marts.execute("select user_key from users union select anonymous_id from events").fetchall()
+        events = marts.execute("select count(*) from events").fetchall()[0][0]
+    words = set(re.findall(r"\w+", " ".join([page, *pictures.values()])))
+    assert not words & {key for (key,) in keys}
+    assert f"{events:,} events" in page
+    # The pages of the UI find the same pictures among its logs.
+    assert (first_night.root / "warehouse" / "dagster" / "storage" / "pictures" / "funnel_steps.svg").exists()
 
 
 def test_the_night_is_on_record(first_night: Night) -> None:

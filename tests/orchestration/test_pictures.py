@@ -58,7 +58,7 @@ def shop(build_warehouse: BuildWarehouse) -> duckdb.DuckDBPyConnection:
     usual = journeys(HOSTILE, users=30, days=60, tag="secret-person-")
     rare = journeys(["/orders/secret-order"], users=FEWEST_USERS - 1, days=3, tag="rare-person-")
     steps: list[str | dict[str, str]] = [{"event": "page_view", "where": f"page like '{mark}%'"} for mark in ("<", '"')]
-    declared = [funnel(name, [*steps, "purchase"], window=3600, order="ordered") for name in (*HOSTILE[:4], "日本")]
+    declared = [funnel(name, [*steps, "purchase"], window=3600, order="ordered") for name in (*HOSTILE[:4], "日本 🛒")]
     connection = build_warehouse(pd.concat([usual, rare]), {"funnels": declared})
     connection.execute(
         """
