@@ -3,12 +3,9 @@
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator
 
-
-def list_of_one(value: object) -> object:
-    """A text alone, where a list is expected, is a list of it."""
-    return (value,) if isinstance(value, str) else value
+from orchestration.declared import Declared, list_of_one
 
 
 def _day_as_text(value: object) -> object:
@@ -39,7 +36,7 @@ Bracket = Annotated[str, BeforeValidator(_day_as_text), AfterValidator(_bracket)
 CohortProperty = Literal["source", "country", "platform", "first_utm_source", "first_utm_medium", "first_utm_campaign"]
 
 
-class Cohorts(BaseModel):
+class Cohorts(Declared):
     """What puts a user into a cohort, in which calendar periods, and how cohorts are told apart.
 
     Attributes:
@@ -49,8 +46,6 @@ class Cohorts(BaseModel):
         properties: What cohorts are told apart by, as it was at the user's anchor.
         top_values: How many values of a property have cohorts of their own; users of others share one.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     anchor: str = Field(default="first_seen", min_length=1)
     grains: Grains = Field(default=("day", "week", "month"), min_length=1)
@@ -74,9 +69,7 @@ class Cohorts(BaseModel):
         ]
 
 
-class Rfm(BaseModel):
+class Rfm(Declared):
     """Over how many days before a date RFM looks; without, over all."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     lookback_days: int | None = Field(default=None, ge=1)

@@ -3,27 +3,25 @@
 import difflib
 import re
 from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-import duckdb
 import yaml
 from pydantic import (
     AfterValidator,
     BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     ValidationError,
     field_validator,
-    model_validator,
 )
 from pydantic_core import ErrorDetails
 
-from orchestration.cohorts import Cohorts, Rfm, list_of_one
+from orchestration.cohorts import Cohorts, Rfm
+from orchestration.conditions import session_condition
+from orchestration.declared import Declared, list_of_one
+from orchestration.funnels import Breakdown, Exclusion, Funnel, Step, funnel_variables
 from orchestration.ingestion.sources import (
-    EVENT_COLUMNS,
     CsvOptions,
     Source,
     known_timezone,
@@ -45,63 +43,10 @@ class DeclarationError(Exception):
     """A mistake in `avila.yml`; the message names the file, the line, the key and what was expected."""
 
 
-class _Declared(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Sessions(_Declared):
+class Sessions(Declared):
     """When a visit ends: after a gap longer than this."""
 
     timeout_minutes: float = Field(default=30, gt=0, le=24 * 60)
-
-
-CHANNEL_COLUMNS = dict.fromkeys(
-    ("source", "medium", "campaign", "referrer_site", "entry_page", "platform", "country"), "varchar"
-)
-"""What a rule of a channel may look at, of a session."""
-
-
-@cache
-def _binder() -> duckdb.DuckDBPyConnection:
-    """A connection that knows the columns of an event and of a session, and none of either."""
-    connection = duckdb.connect(config={"autoinstall_known_extensions": False, "autoload_known_extensions": False})
-    for table, columns in {"event": {"user_key": "varchar", **EVENT_COLUMNS}, "session": CHANNEL_COLUMNS}.items():
-        connection.execute(f"create table {table} ({', '.join(f'{name} {kind}' for name, kind in columns.items())})")
-    return connection
-
-
-def _condition(value: str | None) -> str | None:
-    """Check a condition on an event.
-
-    Raises:
-        ValueError: It is none; the message offers the nearest column.
-    """
-    elsewhere = " What else a dump holds is in the JSON of properties: properties->>'{}'"
-    return None if value is None else _checked(value, of="an event", columns=[*EVENT_COLUMNS], elsewhere=elsewhere)
-
-
-def _channel_rule(value: str) -> str:
-    """Check a condition on a session, by what is known of where it came from.
-
-    Raises:
-        ValueError: It is none; the message offers the nearest column.
-    """
-    return _checked(value, of="a session", columns=[*CHANNEL_COLUMNS])
-
-
-def _checked(value: str, *, of: str, columns: list[str], elsewhere: str = "") -> str:
-    try:
-        described = _binder().execute(f"describe select ({value}) as condition from {of.split()[-1]}").fetchall()
-    except duckdb.Error as error:
-        said = str(error).splitlines()[0]
-        if unknown := re.search(r'column "([^"]+)" not found', said):
-            near = difflib.get_close_matches(unknown[1].casefold(), columns, n=1, cutoff=0.5)
-            hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(columns)};"
-            raise ValueError(f"{of} has no column {unknown[1]}; {hint}{elsewhere.format(unknown[1])}") from None
-        raise ValueError(f"`{value}` is no condition on {of}: {said}") from None
-    if described[0][1] != "BOOLEAN":
-        raise ValueError(f"`{value}` is no condition: it is a {described[0][1].lower()}, not true or false")
-    return value
 
 
 def _site(value: str) -> str:
@@ -115,56 +60,17 @@ def _site(value: str) -> str:
     return re.sub("^www[.]", "", value.lower())
 
 
-class Step(_Declared):
-    """One step of a funnel: an event by name, a condition, or both."""
-
-    name: str = Field(default="", min_length=0)
-    event: str | None = None
-    where: Annotated[str | None, AfterValidator(_condition)] = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _named(cls, value: object) -> object:
-        if isinstance(value, str):
-            return {"name": value, "event": value}
-        if isinstance(value, dict) and "name" not in value:
-            return {**value, "name": value.get("event") or value.get("where") or ""}
-        return value
-
-    @model_validator(mode="after")
-    def _matches_something(self) -> "Step":
-        if not self.event and not self.where:
-            raise ValueError("a step needs `event:` (an event's name), `where:` (a condition), or both")
-        return self
-
-
-class Funnel(_Declared):
-    """Steps in order, all within one window."""
-
-    window_hours: float = Field(default=168, gt=0)
-    order: Literal["ordered", "strict", "unordered"] = "ordered"
-    steps: tuple[Step, ...] = Field(min_length=1)
-
-    @model_validator(mode="after")
-    def _steps_by_name(self) -> "Funnel":
-        names = [step.name for step in self.steps]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise ValueError(f"two steps are called {twice[0]!r}; give each its own `name:`")
-        return self
-
-
 Names = Annotated[tuple[str, ...], BeforeValidator(list_of_one)]
 
 
-class Churn(_Declared):
+class Churn(Declared):
     """Churned: active in the last `active_within_days`, and silent for the next `horizon_days`."""
 
     horizon_days: int = Field(default=30, ge=1)
     active_within_days: int = Field(default=90, ge=1)
 
 
-class Conversion(_Declared):
+class Conversion(Declared):
     """Converted: did `event` within `horizon_days`."""
 
     event: str = Field(default="purchase", min_length=1)
@@ -172,43 +78,43 @@ class Conversion(_Declared):
     active_within_days: int = Field(default=90, ge=1)
 
 
-class Paths(_Declared):
+class Paths(Declared):
     """How many steps before and after a key event belong to its path."""
 
     length: int = Field(default=5, ge=1, le=20)
 
 
-class Channels(_Declared):
+class Channels(Declared):
     """Which channel a session came by: rules by the name of a channel, before the usual ones.
 
     A referrer of `own_sites`, or of a site below one, is none.
     """
 
     own_sites: Annotated[tuple[Annotated[str, AfterValidator(_site)], ...], BeforeValidator(list_of_one)] = ()
-    rules: dict[Annotated[str, Field(min_length=1)], Annotated[str, AfterValidator(_channel_rule)]] = Field(
+    rules: dict[Annotated[str, Field(min_length=1)], Annotated[str, AfterValidator(session_condition)]] = Field(
         default_factory=dict
     )
 
 
-class Attribution(_Declared):
+class Attribution(Declared):
     """How long before a session with a key event another one may share in the credit."""
 
     lookback_days: int = Field(default=30, ge=1, le=3650)
 
 
-class Identity(_Declared):
+class Identity(Declared):
     """Texts that stand for no identity at all, in any case."""
 
     placeholder_ids: tuple[str, ...] = PLACEHOLDER_IDS
 
 
-class Rejects(_Declared):
+class Rejects(Declared):
     """The share of a source's rows that may be rejected before publishing is blocked."""
 
     max_share: float = Field(default=0.05, ge=0, le=1)
 
 
-class Declarations(_Declared):
+class Declarations(Declared):
     """Everything an analyst declares. Only `sources` is required."""
 
     reporting_timezone: str = "UTC"
@@ -275,18 +181,7 @@ class Declarations(_Declared):
         """Everything but the sources, as plain JSON for `dbt --vars`."""
         said = self.model_dump(mode="json", exclude={"sources", "funnels"})
         said["cohorts"]["brackets"] = self.cohorts.bracket_days()
-        said["funnels"] = [
-            {
-                "name": name,
-                "window_seconds": round(funnel.window_hours * 3600),
-                "order": funnel.order,
-                "steps": [
-                    {"number": number, "name": step.name, "event": step.event, "where": step.where}
-                    for number, step in enumerate(funnel.steps, start=1)
-                ],
-            }
-            for name, funnel in self.funnels.items()
-        ]
+        said["funnels"] = funnel_variables(self.funnels)
         return said
 
 
@@ -409,6 +304,8 @@ def _keys_at(path: list[str | int]) -> list[str]:
         ("sessions",): Sessions,
         ("funnels", "*"): Funnel,
         ("funnels", "*", "steps", "*"): Step,
+        ("funnels", "*", "exclusions", "*"): Exclusion,
+        ("funnels", "*", "breakdown"): Breakdown,
         ("cohorts",): Cohorts,
         ("rfm",): Rfm,
         ("churn",): Churn,

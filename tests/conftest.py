@@ -1,6 +1,6 @@
 """What every test may use: a warehouse built from a handful of events."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from orchestration.declarations import Declarations
+from orchestration.funnels import Funnel, funnel_variables
 from orchestration.settings import PROJECT_ROOT, Settings
 from orchestration.warehouse import connect, run_dbt
 
@@ -83,18 +84,20 @@ VARIABLES: dict[str, Any] = {
 }
 
 
-def funnel(name: str, steps: list[str | dict[str, str]], *, window: int, order: str) -> dict[str, Any]:
-    """A funnel as dbt reads it; `window` in seconds."""
-    named = [{"event": step} if isinstance(step, str) else step for step in steps]
-    return {
-        "name": name,
-        "window_seconds": window,
-        "order": order,
-        "steps": [
-            {"number": number, "name": step["event"], "event": step["event"], "where": step.get("where")}
-            for number, step in enumerate(named, start=1)
-        ],
-    }
+def funnel(
+    name: str, steps: Sequence[str | dict[str, Any]], *, window: int, order: str = "ordered", **options: Any
+) -> dict[str, Any]:
+    """A funnel as dbt reads it; `window` in seconds, `options` as in avila.yml; the second step called A is `A 2`."""
+    named: dict[str, Any] = {}
+    for number, step in enumerate(steps, start=1):
+        said = {"event": step} if isinstance(step, str) else step
+        name_of_step = said.get("name") or said.get("event") or said["where"]
+        name_of_step = f"{name_of_step} {number}" if name_of_step in named else name_of_step
+        named[name_of_step] = {**said, "name": name_of_step}
+    declared = Funnel.model_validate(
+        {"window_hours": window / 3600, "order": order, "steps": [*named.values()], **options}
+    )
+    return funnel_variables({name: declared})[0]
 
 
 BuildWarehouse = Callable[..., duckdb.DuckDBPyConnection]

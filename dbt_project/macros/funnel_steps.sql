@@ -1,9 +1,55 @@
-{# Whether an event, by its columns, matches a declared step. #}
+{# Whether an event, by its columns, matches a declared step or exclusion. #}
 {% macro matches_step(step) -%}
     (
         {%- if step['event'] %}event_name = {{ quoted(step['event']) }}{% else %}true{% endif %}
         {%- if step['where'] %} and ({{ step['where'] }}){% endif -%}
     )
+{%- endmacro %}
+
+
+{# The funnels whose steps come in an order. #}
+{% macro funnels_in_order() -%}
+    {{ return(var('funnels') | rejectattr('order', 'equalto', 'unordered') | list) }}
+{%- endmacro %}
+
+
+{# The funnels with any of an option: `optional` steps, `exclusions`, a `breakdown`, or some semantics. #}
+{% macro funnels_with(option) -%}
+    {%- set found = [] -%}
+    {%- for funnel in var('funnels') -%}
+        {%- set has = funnel['steps'] | selectattr('optional') | list if option == 'optional'
+            else funnel[option] if option in funnel else funnel['semantics'] == option -%}
+        {%- if has %}{% do found.append(funnel) %}{% endif -%}
+    {%- endfor -%}
+    {{ return(found) }}
+{%- endmacro %}
+
+
+{# The steps of a funnel that may not be skipped. The models count along them, and turn to the declared places last. #}
+{% macro path_steps(funnel) -%}
+    {{ return(funnel['steps'] | rejectattr('optional') | list) }}
+{%- endmacro %}
+
+
+{# How many steps the longest path of a funnel in order has. #}
+{% macro longest_path() -%}
+    {%- set lengths = [1] -%}
+    {%- for funnel in funnels_in_order() %}{% do lengths.append(path_steps(funnel) | length) %}{% endfor -%}
+    {{ return(lengths | max) }}
+{%- endmacro %}
+
+
+{# How many exclusions the funnel with most of them has. #}
+{% macro most_exclusions() -%}
+    {%- set numbers = [0] -%}
+    {%- for funnel in var('funnels') %}{% do numbers.append(funnel['exclusions'] | length) %}{% endfor -%}
+    {{ return(numbers | max) }}
+{%- endmacro %}
+
+
+{# The bit of an exclusion among an event's matches, after those of the steps. #}
+{% macro exclusion_bit(funnel, exclusion) -%}
+    {{ return(2 ** (funnel['steps'] | length + exclusion['number'] - 1)) }}
 {%- endmacro %}
 
 
@@ -45,10 +91,34 @@
 
 
 {# Whether a group of simultaneous events can fill a run of steps, one event each: by Hall's marriage theorem
-   (J. London Math. Soc. 10, 1935), every set of the steps must find as many events that match any of them. #}
-{% macro can_fill(steps) -%}
-    {%- for subset in competing_subsets(steps) -%}
+   (J. London Math. Soc. 10, 1935), every set of the steps must find as many events that match any of them. To
+   ClickHouse's windowFunnel one event may fill them all. #}
+{% macro can_fill(funnel, steps) -%}
+    {%- for subset in competing_subsets(steps) if funnel['semantics'] != 'clickhouse' or subset['size'] == 1 -%}
         count(*) filter (where matches & {{ subset['mask'] }} != 0) >= {{ subset['size'] }}
         {%- if not loop.last %} and {% endif -%}
     {%- endfor -%}
+{%- endmacro %}
+
+
+{# Whether an event fills several steps by itself, as it may to ClickHouse's windowFunnel. #}
+{% macro fills_several(row) -%}
+    {%- set names = funnels_with('clickhouse') | map(attribute='name') | list -%}
+    {%- if names -%}
+    ({{ row }}.funnel in ({{ text_list(names) }}) and {{ row }}.matches & ({{ row }}.matches - 1) != 0)
+    {%- else -%}
+    false
+    {%- endif -%}
+{%- endmacro %}
+
+
+{# Whether an event may begin a path: matches the first step, or any where they come in any order. #}
+{% macro matches_first_step(funnel) -%}
+    {%- set steps = funnel['steps'] if funnel['order'] == 'unordered' else funnel['steps'][:1] -%}
+    (
+        {%- for step in steps -%}
+        {{ matches_step(step) }}
+        {%- if not loop.last %} or {% endif -%}
+        {%- endfor -%}
+    )
 {%- endmacro %}

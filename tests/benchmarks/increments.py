@@ -167,11 +167,13 @@ def sort(settings: Settings) -> None:
         )
 
 
-def measured(step: str, root: Path, select: str = "") -> tuple[float, float, float]:
-    """CPU seconds, wall seconds and peak MB of one step in a process of its own."""
+def measured(
+    step: str, root: Path, *rest: str, module: str = "tests.benchmarks.increments"
+) -> tuple[float, float, float]:
+    """CPU seconds, wall seconds and peak MB of one step of a benchmark in a process of its own."""
     before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
     with subprocess.Popen(
-        [sys.executable, "-m", "tests.benchmarks.increments", "--step", step, str(root), select], cwd=PROJECT_ROOT
+        [sys.executable, "-m", module, "--step", step, str(root), *rest], cwd=PROJECT_ROOT
     ) as process:
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
@@ -201,7 +203,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory(dir=options.at) as scratch:
             shop = Shop(Path(scratch), events)
             shop.land_history()
-            floor, _, _ = measured("sort", shop.settings.root)
+            floor, _, _ = measured("sort", shop.settings.root, "")
             full, _, peak = measured("build", shop.settings.root, options.select)
             shop.land_night()
             night, _, _ = measured("build", shop.settings.root, options.select)

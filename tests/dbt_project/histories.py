@@ -31,6 +31,38 @@ FUNNELS = [
     funnel("unordered", ["page_view", "view", "view"], window=DAY, order="unordered"),
 ]
 
+FUNNELS_WITH_OPTIONS = [
+    funnel(
+        "by platform",
+        ["view", "page_view", "purchase"],
+        window=2 * DAY,
+        exclusions=[{"event": "other", "between": ["page_view", "purchase"]}],
+        breakdown={"by": "platform", "top": 1},
+    ),
+    funnel(
+        "optional",
+        ["view", {"event": "page_view", "optional": True}, {"event": "other", "optional": True}, "purchase"],
+        window=40 * DAY,
+        breakdown={"by": "coalesce(page, utm_source)", "top": 2},
+    ),
+    funnel(
+        "posthog",
+        ["page_view", "view"],
+        window=DAY,
+        semantics="posthog",
+        exclusions=["other"],
+        breakdown={"by": "page", "top": 1},
+    ),
+    funnel("mixpanel", ["view", "purchase"], window=3 * DAY, semantics="mixpanel", exclusions=["page_view"]),
+    funnel("clickhouse", ["view", "view", "purchase"], window=DAY, semantics="clickhouse"),
+    funnel(
+        "by user",
+        ["view", "purchase"],
+        window=DAY,
+        breakdown={"by": "users.lifecycle_state", "top": 2},
+    ),
+]
+
 
 @dataclass(frozen=True)
 class Project:

@@ -1,6 +1,7 @@
 """Funnels against hand-set vectors, an exhaustive search and ClickHouse."""
 
 import random
+from pathlib import Path
 
 import duckdb
 import pandas as pd
@@ -50,6 +51,7 @@ FUNNELS = {
 }
 
 # Steps that overlap without being equal: an event of value 3 can fill either, one of value 1 only the first.
+STEPS_THAT_OVERLAP = [{"where": "event_name in ('A', 'B')"}, {"where": "event_name in ('B', 'C')"}, "B"]
 OVERLAPPING = {
     "overlap ordered": "ordered",
     "overlap strict": "strict",
@@ -99,19 +101,7 @@ def fuzzed_users() -> dict[str, list[Event]]:
 @pytest.fixture(scope="module")
 def fuzzed_marts(build_warehouse: BuildWarehouse, fuzzed_users: dict[str, list[Event]]) -> duckdb.DuckDBPyConnection:
     declared = [funnel(name, list(steps), window=WINDOW, order=order) for name, (steps, order) in FUNNELS.items()]
-    declared += [
-        {
-            "name": name,
-            "window_seconds": WINDOW,
-            "order": order,
-            "steps": [
-                {"number": 1, "name": "A or B", "event": None, "where": "event_name in ('A', 'B')"},
-                {"number": 2, "name": "B or C", "event": None, "where": "event_name in ('B', 'C')"},
-                {"number": 3, "name": "B", "event": "B", "where": None},
-            ],
-        }
-        for name, order in OVERLAPPING.items()
-    ]
+    declared += [funnel(name, STEPS_THAT_OVERLAP, window=WINDOW, order=order) for name, order in OVERLAPPING.items()]
     return build_warehouse(frame(fuzzed_users), {"funnels": declared}, select="+funnel_users +funnel_steps")
 
 
@@ -142,3 +132,72 @@ def test_paths_equal_exhaustive_search(
         path = best_path(events, steps, window=WINDOW, order=order)
         expected = (path.depth, path.entered_at, path.completed_at)
         assert found.get(user, (0, None, None)) == expected, (user, sorted(events))
+
+
+# Steps that one event may fill several of are where windowFunnel's modes part.
+AGAINST_CLICKHOUSE: dict[str, list[str]] = {
+    "abc": ["A", "B", "C"],
+    "aa": ["A", "A"],
+    "aba": ["A", "B", "A"],
+    "aabb": ["A", "A", "B", "B"],
+    "any or one": ["AB", "BC", "B"],
+    "one and any": ["A", "ABC", "C", "ABC"],
+}
+MODES = {"avila": "strict_once", "clickhouse": ""}
+
+
+@pytest.fixture(scope="module")
+def many_users() -> dict[str, list[Event]]:
+    generator = random.Random(20250302)
+    return {
+        f"user {number}": [
+            (generator.choice([0, 1, 2, 10, 30, 59, 60, 61, 62, 90, 120, 121]), generator.choice("AABBCCX"))
+            for _ in range(generator.randint(1, 9))
+        ]
+        for number in range(6000)
+    }
+
+
+@pytest.fixture(scope="module")
+def depths_here(build_warehouse: BuildWarehouse, many_users: dict[str, list[Event]]) -> duckdb.DuckDBPyConnection:
+    declared = [
+        funnel(
+            f"{name} {semantics}",
+            [{"where": f"event_name in ({', '.join(map(repr, step))})"} for step in steps],
+            window=WINDOW,
+            semantics=semantics,
+        )
+        for name, steps in AGAINST_CLICKHOUSE.items()
+        for semantics in MODES
+    ]
+    return build_warehouse(frame(many_users), {"funnels": declared}, select="+funnel_users")
+
+
+@pytest.mark.parametrize("semantics", MODES)
+@pytest.mark.parametrize("name", AGAINST_CLICKHOUSE)
+def test_depths_equal_clickhouse(
+    depths_here: duckdb.DuckDBPyConnection,
+    many_users: dict[str, list[Event]],
+    tmp_path: Path,
+    name: str,
+    semantics: str,
+) -> None:
+    """ClickHouse itself, over the same 6,000 users: no depth differs."""
+    import chdb
+
+    rows = [(user, seconds, event) for user, events in many_users.items() for seconds, event in events]
+    pd.DataFrame(rows, columns=["user", "seconds", "event"]).to_parquet(tmp_path / "events.parquet")
+    conditions = ", ".join(f"event in ({', '.join(map(repr, step))})" for step in AGAINST_CLICKHOUSE[name])
+    mode = f", '{MODES[semantics]}'" if MODES[semantics] else ""
+    answer = chdb.query(
+        f"""
+        select user, windowFunnel({WINDOW}{mode})(toUInt64(seconds), {conditions}) as depth
+        from file('{tmp_path}/events.parquet') group by user format CSV
+        """
+    )
+    lines = (line.rsplit(",", 1) for line in str(answer).splitlines())
+    theirs = {user.strip('"'): int(depth) for user, depth in lines}
+    query = "select user_key, steps_completed from marts.funnel_users where funnel = ?"
+    ours = dict(depths_here.execute(query, [f"{name} {semantics}"]).fetchall())
+    assert len(theirs) == len(many_users) >= 5000
+    assert {user: ours.get(user, 0) for user in many_users} == theirs

@@ -12,6 +12,7 @@ from tests.conftest import cohorts
 from tests.dbt_project.histories import (
     DONE,
     FUNNELS,
+    FUNNELS_WITH_OPTIONS,
     File,
     Happened,
     Night,
@@ -50,7 +51,7 @@ CASES = {
         datetime(2025, 3, 29, 23, 0),
         {
             "reporting_timezone": "Europe/London",
-            "funnels": FUNNELS[2:],
+            "funnels": [*FUNNELS[2:], *FUNNELS_WITH_OPTIONS],
             "cohorts": cohorts(
                 anchor="first_key_event",
                 grains=["week", "month"],
@@ -65,7 +66,7 @@ CASES = {
         datetime(2018, 2, 18, 0, 30),
         {
             "reporting_timezone": "America/Sao_Paulo",
-            "funnels": FUNNELS[:2],
+            "funnels": [*FUNNELS[:2], *FUNNELS_WITH_OPTIONS[:2]],
             "cohorts": cohorts(anchor="page_view", brackets=[], properties=["source", "platform"], top_values=2),
             "sessions": {"timeout_minutes": 45},
         },
@@ -86,14 +87,18 @@ MORE_CASES = {
     # Summer time ends at 01:00 UTC.
     "London in autumn": Case(
         datetime(2025, 10, 25, 22, 30),
-        {"reporting_timezone": "Europe/London", "funnels": FUNNELS, "sessions": {"timeout_minutes": 10}},
+        {
+            "reporting_timezone": "Europe/London",
+            "funnels": [*FUNNELS, *FUNNELS_WITH_OPTIONS],
+            "sessions": {"timeout_minutes": 10},
+        },
     ),
     # One minute after midnight, 02:31 UTC, clocks went back to 23:01 of the day before.
     "St John's": Case(
         datetime(2010, 11, 7, 1, 30),
         {
             "reporting_timezone": "America/St_Johns",
-            "funnels": FUNNELS[:1],
+            "funnels": [FUNNELS[0], *FUNNELS_WITH_OPTIONS[2:4]],
             "cohorts": cohorts(anchor="first_key_event", grains=["day", "month"], properties=["first_utm_source"]),
             "rfm": {"lookback_days": 35},
         },
@@ -185,6 +190,22 @@ def last_days_only(days: int) -> tuple[tuple[str, str, str], ...]:
     return tuple((name, "where change_seq >", since) for name in ("int_touched_users", "int_touched_days"))
 
 
+# What is common turns into what is not, and back, long after those periods are over.
+VALUES_THAT_TURN = [
+    night(
+        [at(0, "1", "ada", platform="ios"), at(0, "2", "bob", platform="web", day=1)],
+        [at(0, "3", "cyd", platform="ios", day=30), at(0, "9", "gus", day=180)],
+    ),
+    night([at(0, "4", "dan", platform="web", day=180), at(0, "5", "eve", platform="web", day=180)]),
+    night([at(0, "6", "fay", platform="ios", day=93)], went=(2,)),
+    night([at(0, "7", "hal", day=180), at(10, "8", "ada", "purchase", day=180)]),
+]
+
+
+def test_values_that_turn_common_move_in_every_period() -> None:
+    assert differences("London", VALUES_THAT_TURN) == []
+
+
 MUTANTS: dict[str, tuple[tuple[str, str, str], ...]] = {
     "the last 3 days": last_days_only(3),
     "no widening to the session's start": (
@@ -203,6 +224,15 @@ MUTANTS: dict[str, tuple[tuple[str, str, str], ...]] = {
     "what went stays": (("went_since", "retired_seq > {{ applied_seq() }}", "false"),),
 }
 USUAL, *OTHERS = MUTANTS
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", ["int_touched_funnels"])
+def test_values_that_stay_where_they_were_are_caught(model: str) -> None:
+    mutant = project("London").but_for(
+        model, "select distinct funnel\n    from differing", "select distinct funnel from differing where false"
+    )
+    assert any("marts.funnel_steps" in found for found in differences("London", VALUES_THAT_TURN, mutant))
 
 
 @pytest.mark.parametrize("mutant", [USUAL, *(pytest.param(name, marks=pytest.mark.slow) for name in OTHERS)])

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from orchestration.declarations import DeclarationError, Declarations
+from orchestration.funnels import USER_COLUMNS
 from orchestration.ingestion.sources import MAPPABLE_COLUMNS, Source, preset_names
 from orchestration.settings import PROJECT_ROOT
 
@@ -49,6 +50,14 @@ funnels:
       - {name: cart, event: add_to_cart}
       - {event: purchase, where: "revenue > 100"}
       - {name: big, where: "revenue > 1000"}
+  trial:
+    semantics: posthog
+    steps: [signup, {event: invite, optional: true}, import, subscribe]
+    exclusions:
+      - refund
+      - {event: logout, where: "platform = 'web'", between: [import, subscribe]}
+    breakdown: {by: "properties->>'plan'", top: 3}
+  buyers: {steps: [view_item, purchase], exclusions: refund, breakdown: users.rfm_segment}
 cohorts: {anchor: purchase, grains: [month], brackets: [0, 1 - 7], properties: country, top_values: 3}
 rfm: {lookback_days: 365}
 churn: {horizon_days: 60, active_within_days: 120}
@@ -123,19 +132,29 @@ def test_everything_can_be_said(tmp_path: Path) -> None:
         "rules": {"Influencers": "medium = 'influencer'"},
     }
     assert said["attribution"] == {"lookback_days": 90}
-    assert said["funnels"] == [
-        {
-            "name": "checkout",
-            "window_seconds": 5400,
-            "order": "strict",
-            "steps": [
-                {"number": 1, "name": "view_item", "event": "view_item", "where": None},
-                {"number": 2, "name": "cart", "event": "add_to_cart", "where": None},
-                {"number": 3, "name": "purchase", "event": "purchase", "where": "revenue > 100"},
-                {"number": 4, "name": "big", "event": None, "where": "revenue > 1000"},
-            ],
-        }
+    checkout, trial, buyers = said["funnels"]
+    assert checkout == {
+        "name": "checkout",
+        "window_seconds": 5400,
+        "order": "strict",
+        "semantics": "avila",
+        "steps": [
+            {"number": 1, "name": "view_item", "event": "view_item", "where": None, "optional": False},
+            {"number": 2, "name": "cart", "event": "add_to_cart", "where": None, "optional": False},
+            {"number": 3, "name": "purchase", "event": "purchase", "where": "revenue > 100", "optional": False},
+            {"number": 4, "name": "big", "event": None, "where": "revenue > 1000", "optional": False},
+        ],
+        "exclusions": [],
+        "breakdown": None,
+    }
+    assert [step["optional"] for step in trial["steps"]] == [False, True, False, False]
+    # Exclusions count along the steps that may not be skipped.
+    assert trial["exclusions"] == [
+        {"number": 1, "event": "refund", "where": None, "first": 1, "last": 3},
+        {"number": 2, "event": "logout", "where": "platform = 'web'", "first": 2, "last": 3},
     ]
+    assert trial["breakdown"] == {"by": "properties->>'plan'", "user_column": None, "top": 3}
+    assert buyers["breakdown"] == {"by": None, "user_column": "rfm_segment", "top": 10}
     retail, web = declared.sources["retail"], declared.sources["web"]
     assert retail.path == ("landing/a/*.csv", "landing/b/*.csv")
     assert (retail.csv.delimiter, retail.csv.columns) == ("\t", ("a", "b"))
@@ -225,6 +244,103 @@ MISTAKES: dict[str, tuple[str, int, str]] = {
     ),
     "a rule that is no condition": (MINIMAL + "channels: {rules: {A: medium}}\n", 4, "it is a varchar, not true"),
     "a look-back of nothing": (MINIMAL + "attribution: {lookback_days: 0}\n", 4, "`attribution.lookback_days`"),
+    "an exclusion that names no step": (
+        MINIMAL + "funnels:\n  f:\n    steps: [cart, paid]\n    exclusions: [{event: x, between: [crt, paid]}]\n",
+        5,
+        "`funnels.f`: exclusion 'x': no step is called 'crt'; did you mean 'cart'?",
+    ),
+    "an exclusion the wrong way round": (
+        MINIMAL + "funnels: {f: {steps: [a, b], exclusions: [{event: x, between: [b, a]}]}}\n",
+        4,
+        "exclusion 'x': step 'b' does not come before 'a'",
+    ),
+    "an exclusion of one step": (
+        MINIMAL + "funnels: {f: {steps: [a, b], exclusions: [{event: x, between: [b]}]}}\n",
+        4,
+        "`funnels.f.exclusions.0.between`: expected the names of two steps, such as [cart, paid]",
+    ),
+    "an exclusion beside an optional step": (
+        MINIMAL
+        + "funnels: {f: {steps: [a, {event: b, optional: true}, c], exclusions: [{event: x, between: [b, c]}]}}\n",
+        4,
+        "step 'b' is optional; name steps that may not be skipped",
+    ),
+    "an exclusion that no path could pass": (
+        MINIMAL + "funnels: {f: {steps: [a, b, c], exclusions: [b]}}\n",
+        4,
+        "step 'b' lies between and is the same event, so that no path could pass it",
+    ),
+    "an exclusion of nothing": (MINIMAL + "funnels: {f: {steps: [a, b], exclusions: [{}]}}\n", 4, "an exclusion needs"),
+    "an exclusion's unknown key": (
+        MINIMAL + "funnels: {f: {steps: [a, b], exclusions: [{evnt: x}]}}\n",
+        4,
+        "unknown key `funnels.f.exclusions.0.evnt`; did you mean `event`?",
+    ),
+    "an exclusion without an order": (
+        MINIMAL + "funnels: {f: {steps: [a, b], exclusions: [x], order: unordered}}\n",
+        4,
+        "order: unordered has no steps to exclude between",
+    ),
+    "an exclusion where nothing comes between": (
+        MINIMAL + "funnels: {f: {steps: [a, b], exclusions: [x], order: strict}}\n",
+        4,
+        "order: strict lets no other event come between",
+    ),
+    "an exclusion that ClickHouse has not": (
+        MINIMAL + "funnels: {f: {steps: [a, b], exclusions: [x], semantics: clickhouse}}\n",
+        4,
+        "semantics: clickhouse has no exclusions",
+    ),
+    "an optional first step": (
+        MINIMAL + "funnels: {f: {steps: [{event: a, optional: true}, b]}}\n",
+        4,
+        "step 'a' is the first and cannot be optional",
+    ),
+    "an optional last step": (
+        MINIMAL + "funnels: {f: {steps: [a, {event: b, optional: true}]}}\n",
+        4,
+        "step 'b' is the last and cannot be optional",
+    ),
+    "an optional step in any order": (
+        MINIMAL + "funnels: {f: {steps: [a, {event: b, optional: true}, c], order: unordered}}\n",
+        4,
+        "an optional step needs order: ordered, not unordered",
+    ),
+    "unknown semantics": (
+        MINIMAL + "funnels:\n  f:\n    steps: [a]\n    semantics: postog\n",
+        7,
+        "`funnels.f.semantics`|did you mean posthog?",
+    ),
+    "semantics of another order": (
+        MINIMAL + "funnels: {f: {steps: [a, b], order: strict, semantics: mixpanel}}\n",
+        4,
+        "semantics: mixpanel is defined for order: ordered alone",
+    ),
+    "a breakdown by no column": (
+        MINIMAL + "funnels:\n  f:\n    steps: [a]\n    breakdown: contry\n",
+        7,
+        "`funnels.f.breakdown.by`: an event has no column contry; did you mean country?",
+    ),
+    "a breakdown by no column of users": (
+        MINIMAL + "funnels: {f: {steps: [a], breakdown: users.rfm_segmnt}}\n",
+        4,
+        "users has no column rfm_segmnt to break down by; did you mean users.rfm_segment?",
+    ),
+    "a breakdown by several events": (
+        MINIMAL + "funnels: {f: {steps: [a], breakdown: max(country)}}\n",
+        4,
+        "`max(country)` is a value of several events, not of one",
+    ),
+    "a breakdown's unknown key": (
+        MINIMAL + "funnels: {f: {steps: [a], breakdown: {by: country, to: 3}}}\n",
+        4,
+        "unknown key `funnels.f.breakdown.to`; did you mean `top`?",
+    ),
+    "no value of a breakdown": (
+        MINIMAL + "funnels: {f: {steps: [a], breakdown: {by: country, top: 0}}}\n",
+        4,
+        "`funnels.f.breakdown.top`",
+    ),
     "a tab": ("sources:\n\tweb: {}\n", 2, "cannot start any token"),
 }
 
@@ -344,3 +460,10 @@ def test_the_readme_names_every_option_and_its_example_is_valid(tmp_path: Path) 
     told = set(re.findall(r"^\| `(\w+)` \|", readme, re.MULTILINE))
     assert set(Source.model_fields) - {"name", "optional_columns", "placeholder_ids"} <= told
     assert all(f"`{name}`" in readme for name in preset_names())
+
+
+def test_users_have_the_columns_that_a_funnel_may_be_broken_down_by() -> None:
+    contract = yaml.safe_load((PROJECT_ROOT / "dbt_project/models/marts/users.yml").read_text(encoding="utf-8"))
+    columns = [column["name"] for column in contract["models"][0]["columns"]]
+    scores = {"churn_probability", "conversion_probability"}
+    assert [name for name in columns if name != "user_key" and name not in scores] == list(USER_COLUMNS)

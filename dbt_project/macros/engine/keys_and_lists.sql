@@ -143,3 +143,23 @@
 {% macro default__each_of(items) -%}
     unnest({{ items }})
 {%- endmacro %}
+
+
+{# How many elements a list has. #}
+{% macro list_length(items) -%}
+    {{ return(adapter.dispatch('list_length')(items)) }}
+{%- endmacro %}
+
+{% macro default__list_length(items) -%}
+    cast(len({{ items }}) as integer)
+{%- endmacro %}
+
+
+{# A list of some values, in their order. #}
+{% macro list_of(values) -%}
+    {{ return(adapter.dispatch('list_of')(values)) }}
+{%- endmacro %}
+
+{% macro default__list_of(values) -%}
+    [{{ values | join(', ') }}]
+{%- endmacro %}

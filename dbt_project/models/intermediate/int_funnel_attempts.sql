@@ -2,9 +2,7 @@
 
 {#- Every way in, followed hop by hop as early as possible. -#}
 
-{%- set funnels = var('funnels') | rejectattr('order', 'equalto', 'unordered') | list %}
-{%- set lengths = [1] %}
-{%- for funnel in funnels %}{% do lengths.append(funnel['steps'] | length) %}{% endfor %}
+{%- set exclusions = range(1, most_exclusions() + 1) %}
 
 with moments as (
     select * from {{ ref('int_funnel_moments') }}
@@ -26,6 +24,9 @@ hop_1 as (
         moments.event_ts as entered_at,
         moments.to_step as first_run,
         {{ add_seconds('moments.event_ts', 'declared.window_seconds') }} as expires_at,
+        {%- for number in exclusions %}
+        {{ excluded_at(number) }} as excluded_{{ number }}_at,
+        {%- endfor %}
         moments.next_at,
         moments.to_step as steps_completed,
         moments.event_ts as last_step_at,
@@ -34,7 +35,7 @@ hop_1 as (
     inner join declared on moments.funnel = declared.funnel
     where moments.from_step = 1
 ),
-{% for hop in range(2, lengths | max + 1) %}
+{% for hop in range(2, longest_path() + 1) %}
 hop_{{ hop }} as (
     select
         earlier.funnel,
@@ -42,6 +43,9 @@ hop_{{ hop }} as (
         earlier.entered_at,
         earlier.first_run,
         earlier.expires_at,
+        {%- for number in exclusions %}
+        {{ excluded_at(number, 'earlier.excluded_' ~ number ~ '_at') }} as excluded_{{ number }}_at,
+        {%- endfor %}
         moments.next_at,
         moments.to_step as steps_completed,
         moments.event_ts as last_step_at,
@@ -53,29 +57,43 @@ hop_{{ hop }} as (
             and earlier.user_key = moments.user_key
             and earlier.next_at = moments.event_ts
             and earlier.steps_completed + 1 = moments.from_step
-    where earlier.next_at <= earlier.expires_at
+    where earlier.next_at <= {{ may_go_on_until('earlier') }}
 ),
 {% endfor %}
-attempts as (
-    {%- for hop in range(1, lengths | max + 1) %}
+hops as (
+    {%- for hop in range(1, longest_path() + 1) %}
     select
-        funnel,
-        user_key,
-        entered_at,
-        first_run,
-        steps_completed,
-        last_step_at,
-        step_times
-    from hop_{{ hop }}
+        *,
+        {{ may_go_on_until('hops') }} as ends_at
+    from hop_{{ hop }} as hops
+    {%- if not loop.last %}
     union all
+    {%- endif %}
     {%- endfor %}
+),
+
+attempts as (
+    select
+        hops.funnel,
+        hops.user_key,
+        hops.entered_at,
+        hops.first_run,
+        hops.steps_completed,
+        {{ precedence('hops') }} as precedence,
+        hops.last_step_at,
+        hops.ends_at,
+        hops.step_times
+    from hops
+    union all
     select
         funnel,
         user_key,
         entered_at,
         1 as first_run,
         steps_completed,
+        steps_completed as precedence,
         last_step_at,
+        ends_at,
         step_times
     from unordered
 )

@@ -4,33 +4,43 @@
     meta={'region': 'entries', 'moment': 'entry_date'},
 ) }}
 
-{#- The deepest attempt of a day, then the earliest entry, then the earliest end: the best of a longer time is the best
-    of its days' best. Strict funnels alone have more than one attempt from an instant. -#}
-
-{%- set any_strict = var('funnels') | selectattr('order', 'equalto', 'strict') | list | length > 0 %}
+{%- set any_optional = funnels_with('optional') | length > 0 %}
+{%- set by_event = funnels_with('breakdown') | selectattr('breakdown.by') | list | length > 0 %}
 
 with attempts as (
-    select
-        *,
-        cast({{ local_timestamp('entered_at') }} as date) as entry_date,
-        {% if any_strict -%}
-        {{ sort_key(['-steps_completed', 'entered_at', 'last_step_at', '-first_run']) }} as in_order
-        {%- else -%}
-        {{ order_number('-steps_completed', microseconds('entered_at')) }} as in_order
-        {%- endif %}
-    from {{ ref('int_funnel_attempts') }}
+    select * from {{ ref('int_funnel_best_attempts') }}
 ),
 
-best as (
+{% if any_optional -%}
+optional_steps as (
+    select * from {{ ref('int_funnel_optional_steps') }}
+),
+
+{% endif -%}
+{% if by_event -%}
+entry_values as (
+    select * from {{ ref('int_funnel_entry_values') }}
+),
+
+{% endif -%}
+placed as (
     select
-        funnel,
-        user_key,
-        entry_date,
-        max(steps_completed) as steps_completed,
-        min_by(step_times, in_order) as step_times
-    from attempts
-    where {{ in_region('entries', 'attempts', 'entry_date') }}
-    group by funnel, user_key, entry_date
+        attempts.funnel,
+        attempts.user_key,
+        attempts.entry_date,
+        attempts.precedence,
+        {%- if any_optional %}
+        coalesce(optional_steps.steps_completed, attempts.path_length) as steps_completed,
+        coalesce(optional_steps.step_times, attempts.step_times) as step_times,
+        {%- else %}
+        attempts.path_length as steps_completed,
+        attempts.step_times,
+        {%- endif %}
+        {%- if paths_may_end_early() %}
+        attempts.ends_at,
+        {%- endif %}
+        {{ 'entry_values.breakdown' if by_event else 'cast(null as ' ~ dbt.type_string() ~ ') as breakdown' }}
+    {{ from_attempts((['optional_steps'] if any_optional else []) + (['entry_values'] if by_event else [])) }}
 ),
 
 entries as (
@@ -38,7 +48,7 @@ entries as (
         *,
         {{ list_element('step_times', 1) }} as entered_at,
         {{ list_element('step_times', 'steps_completed') }} as last_step_at
-    from best
+    from placed
 )
 
 select * from entries

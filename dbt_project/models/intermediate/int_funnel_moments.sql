@@ -3,10 +3,9 @@
 {#- After an instant the path goes on at a strictly later one. A strict path goes on only at the user's very next
     instant, and only from one whose events it used up, or from its first. -#}
 
-{%- set funnels = var('funnels') | rejectattr('order', 'equalto', 'unordered') | list %}
-{%- set any_strict = funnels | selectattr('order', 'equalto', 'strict') | list | length > 0 %}
-{%- set lengths = [2] %}
-{%- for funnel in funnels %}{% do lengths.append(funnel['steps'] | length) %}{% endfor %}
+{%- set any_strict = var('funnels') | selectattr('order', 'equalto', 'strict') | list | length > 0 %}
+{%- set later_steps = range(2, [longest_path(), 2] | max + 1) %}
+{%- set exclusions = range(1, most_exclusions() + 1) %}
 
 with runs as (
     select * from {{ ref('int_funnel_runs') }}
@@ -31,9 +30,13 @@ all_instants as (
 {% endif -%}
 following as (
     select
-        {%- for step in range(2, lengths | max + 1) %}
+        {%- for step in later_steps %}
         {%- set its_instant = 'case when from_step = ' ~ step ~ ' then event_ts end' %}
         {{ first_later(its_instant, 'funnel, user_key', 'event_ts') }} as step_{{ step }}_at,
+        {%- endfor %}
+        {%- for number in exclusions %}
+        {%- set its_instant = 'case when from_step = -' ~ number ~ ' then event_ts end' %}
+        {{ first_later(its_instant, 'funnel, user_key', 'event_ts') }} as excluded_{{ number }}_at,
         {%- endfor %}
         *
     from runs
@@ -46,12 +49,18 @@ linked as (
         event_ts,
         from_step,
         to_step,
+        {%- for number in exclusions %}
+        excluded_{{ number }}_at,
+        {%- endfor %}
         case to_step
-            {%- for step in range(2, lengths | max + 1) %}
+            {%- for step in later_steps %}
             when {{ step - 1 }} then step_{{ step }}_at
             {%- endfor %}
         end as next_at
     from following
+    {%- if exclusions %}
+    where from_step > 0
+    {%- endif %}
 ),
 
 moments as (
@@ -60,6 +69,9 @@ moments as (
         linked.user_key,
         linked.event_ts,
         linked.from_step,
+        {%- for number in exclusions %}
+        linked.excluded_{{ number }}_at,
+        {%- endfor %}
         {%- if any_strict %}
         case
             when declared.step_order = 'ordered' then linked.next_at

@@ -3,8 +3,6 @@
 {#- Simultaneous events may be taken in whichever order helps, so an instant carries a user from one step as far as its
     events can fill. A strict path may also stop short in its first instant: what is left unused may lie before it. -#}
 
-{%- set funnels = var('funnels') | rejectattr('order', 'equalto', 'unordered') | list %}
-
 with declared as (
     select * from {{ ref('int_funnels_declared') }}
     where step_order != 'unordered'
@@ -19,8 +17,8 @@ lone as (
         lone_events.funnel,
         lone_events.user_key,
         lone_events.event_ts,
-        declared.step_number as from_step,
-        declared.step_number as to_step
+        declared.path_number as from_step,
+        declared.path_number as to_step
     from {{ ref('int_funnel_step_events') }} as lone_events
     inner join declared
         on
@@ -31,6 +29,8 @@ lone as (
             select 1 from ties
             where lone_events.user_key = ties.user_key and lone_events.event_ts = ties.event_ts
         )
+        and not declared.is_optional
+        and not {{ fills_several('lone_events') }}
 ),
 
 tied_events as (
@@ -40,17 +40,37 @@ tied_events as (
             select 1 from ties
             where step_events.user_key = ties.user_key and step_events.event_ts = ties.event_ts
         )
+        or {{ fills_several('step_events') }}
+),
+
+excluded as (
+    {%- for funnel in funnels_with('exclusions') %}
+    {%- for exclusion in funnel['exclusions'] %}
+    select
+        funnel,
+        user_key,
+        event_ts,
+        -{{ exclusion['number'] }} as from_step,
+        -{{ exclusion['number'] }} as to_step
+    from {{ ref('int_funnel_step_events') }}
+    where
+        funnel = {{ quoted(funnel['name']) }}
+        and matches & {{ exclusion_bit(funnel, exclusion) }} != 0
+    union all
+    {%- endfor %}
+    {%- endfor %}
+    select * from lone
 ),
 
 runs as (
-    {%- for funnel in funnels %}
-    {%- set steps = funnel['steps'] %}
+    {%- for funnel in funnels_in_order() %}
+    {%- set steps = path_steps(funnel) %}
     {%- for step in steps %}
     {%- set first = loop.index0 %}
     {%- set may_stop_short = funnel['order'] == 'strict' and first == 0 %}
     {%- for last in range(first, steps | length) %}
     {%- set is_furthest = 'true' if may_stop_short or loop.last
-        else 'not (' ~ can_fill(steps[first:last + 2]) ~ ')' %}
+        else 'not (' ~ can_fill(funnel, steps[first:last + 2]) ~ ')' %}
     select
         funnel,
         user_key,
@@ -60,12 +80,12 @@ runs as (
     from tied_events
     where funnel = {{ quoted(funnel['name']) }}
     group by funnel, user_key, event_ts
-    having {{ can_fill(steps[first:last + 1]) }} and {{ is_furthest }}
+    having {{ can_fill(funnel, steps[first:last + 1]) }} and {{ is_furthest }}
     union all
     {%- endfor %}
     {%- endfor %}
     {%- endfor %}
-    select * from lone
+    select * from excluded
 )
 
 select * from runs

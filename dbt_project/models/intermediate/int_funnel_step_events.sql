@@ -2,17 +2,17 @@
 
 {#- A view, as it is read twice and cheaper to work out than to keep. -#}
 
-{%- set step_events = [] %}
+{%- set names = [] %}
 {%- for funnel in var('funnels') %}
-{%- for step in funnel['steps'] if step['event'] not in step_events %}
-{%- do step_events.append(step['event']) %}
+{%- for step in funnel['steps'] + funnel['exclusions'] if step['event'] not in names %}
+{%- do names.append(step['event']) %}
 {%- endfor %}
 {%- endfor %}
 
 with events as (
     select * from {{ events_in_reach(anew=not stored('int_funnel_entries')) }}
-    {%- if none not in step_events %}
-    where event_name in ({{ text_list(step_events) }})
+    {%- if none not in names %}
+    where event_name in ({{ text_list(names) }})
     {%- endif %}
 ),
 
@@ -26,6 +26,9 @@ matched as (
             {%- for step in funnel['steps'] %}
             case when {{ matches_step(step) }} then {{ 2 ** (step['number'] - 1) }} else 0 end
             {%- if not loop.last %} +{% endif %}
+            {%- endfor %}
+            {%- for exclusion in funnel['exclusions'] %}
+            + case when {{ matches_step(exclusion) }} then {{ exclusion_bit(funnel, exclusion) }} else 0 end
             {%- endfor %} as bigint
         ) as matches
     from events

@@ -97,6 +97,7 @@ unordered as (
         entered_at,
         max(step_number) as steps_completed,
         max(filled_at) as last_step_at,
+        max({{ add_seconds('entered_at', 'window_seconds') }}) as ends_at,
         {{ ordered_list('filled_at', 'step_number') }} as step_times
     from filled
     group by funnel, user_key, entered_at

@@ -4,7 +4,9 @@
 
 with declared as (
     {%- for funnel in var('funnels') %}
+    {%- set path = path_steps(funnel) %}
     {%- for step in funnel['steps'] %}
+    {%- set before = path | selectattr('number', 'lessthan', step['number']) | list %}
     select
         {{ quoted(funnel['name']) }} as funnel,
         {{ quoted(funnel['order']) }} as step_order,
@@ -12,7 +14,10 @@ with declared as (
         {{ funnel['steps'] | length }} as steps,
         {{ step['number'] }} as step_number,
         cast({{ 2 ** (step['number'] - 1) }} as bigint) as step_bit,
-        {{ quoted(step['name']) }} as step_name
+        {{ quoted(step['name']) }} as step_name,
+        {{ 'true' if step['optional'] else 'false' }} as is_optional,
+        {{ 'null' if step['optional'] else before | length + 1 }} as path_number,
+        {{ (before | last)['number'] if before else 0 }} as previous_number
     union all
     {%- endfor %}
     {%- endfor %}
@@ -23,7 +28,10 @@ with declared as (
         0 as steps,
         0 as step_number,
         0 as step_bit,
-        cast(null as {{ dbt.type_string() }}) as step_name
+        cast(null as {{ dbt.type_string() }}) as step_name,
+        false as is_optional,
+        0 as path_number,
+        0 as previous_number
 ),
 
 funnels_declared as (

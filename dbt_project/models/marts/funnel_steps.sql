@@ -1,11 +1,13 @@
+{%- set any_optional = funnels_with('optional') | length > 0 -%}
+
 {{ config(
     materialized='incremental',
     unique_key=['funnel', 'entry_grain', 'entry_period', 'breakdown', 'step_number'],
-    meta={'region': 'periods'},
+    meta={'region': 'periods', 'or_where': in_touched_funnels('intermediate.int_touched_funnels')},
 ) }}
 
 with entries as (
-    select * from {{ ref('int_funnel_period_entries') }}
+    select * from {{ ref('int_funnel_labelled_entries') }}
 ),
 
 steps as (
@@ -24,16 +26,20 @@ reached as (
         entries.breakdown,
         steps.step_number,
         entries.steps_completed = steps.step_number and steps.step_number < steps.steps as is_last,
-        span.last_event_ts < {{ add_seconds('entries.entered_at', 'steps.window_seconds') }} as may_go_on,
+        span.last_event_ts < {{ path_ends_at('entries', 'steps') }} as may_go_on,
         {{ seconds_between(
-            list_element('entries.step_times', 'steps.step_number - 1'),
+            list_element('entries.step_times', 'steps.previous_number'),
             list_element('entries.step_times', 'steps.step_number'),
         ) }} as seconds_from_previous
     from entries
     inner join steps
         on
             entries.funnel = steps.funnel
+            {%- if any_optional %}
+            and {{ list_element('entries.step_times', 'steps.step_number') }} is not null
+            {%- else %}
             and entries.steps_completed >= steps.step_number
+            {%- endif %}
     cross join span
 ),
 
@@ -79,8 +85,17 @@ funnel_steps as (
         steps.step_name,
         coalesce(counted.users, 0) as users,
         coalesce(counted.users, 0)
-        / nullif(cast(lag(coalesce(counted.users, 0), 1, coalesce(counted.users, 0)) over by_step as double), 0)
-            as from_previous,
+        / nullif(cast(coalesce(
+            {%- if any_optional %}
+            {#- Of the steps that may not be skipped, none has more users than one before it. #}
+            min(case when not steps.is_optional then coalesce(counted.users, 0) end) over (
+                by_step rows between unbounded preceding and 1 preceding
+            ),
+            {%- else %}
+            lag(coalesce(counted.users, 0)) over by_step,
+            {%- endif %}
+            counted.users
+        ) as double), 0) as from_previous,
         coalesce(counted.users, 0) / nullif(cast(first_value(coalesce(counted.users, 0)) over by_step as double), 0)
             as from_start,
         counted.median_seconds_from_previous,

@@ -1,0 +1,43 @@
+{{ config(materialized='ephemeral') }}
+
+{#- By default the deepest attempt of a day, then the earliest entry, then the earliest end: the best of a longer time
+    is the best of its days' best. Strict funnels alone have more than one attempt from an instant. -#}
+
+{%- set any_strict = var('funnels') | selectattr('order', 'equalto', 'strict') | list | length > 0 %}
+
+with attempts as (
+    select
+        *,
+        cast({{ local_timestamp('entered_at') }} as date) as entry_date,
+        {% if any_strict -%}
+        {{ sort_key(['-precedence', 'entered_at', 'last_step_at', '-first_run']) }} as in_order
+        {%- else -%}
+        {{ order_number('-precedence', microseconds('entered_at')) }} as in_order
+        {%- endif %}
+    from {{ ref('int_funnel_attempts') }}
+),
+
+best as (
+    select
+        funnel,
+        user_key,
+        entry_date,
+        max(precedence) as precedence,
+        {%- if paths_may_end_early() %}
+        min_by(ends_at, in_order) as ends_at,
+        {%- endif %}
+        min_by(step_times, in_order) as step_times
+    from attempts
+    where {{ in_region('entries', 'attempts', 'entry_date') }}
+    group by funnel, user_key, entry_date
+),
+
+best_attempts as (
+    select
+        *,
+        {{ list_length('step_times') }} as path_length,
+        {{ list_element('step_times', 1) }} as entered_at
+    from best
+)
+
+select * from best_attempts

@@ -1,0 +1,47 @@
+{#- The commonest values over all of the history, so that a value has the same label in every period. -#}
+
+with counted as (
+    select
+        funnel,
+        breakdown,
+        count(*) as users
+    from {{ ref('funnel_users') }}
+    where breakdown != 'null'
+    group by funnel, breakdown
+),
+
+ranked as (
+    select
+        *,
+        row_number() over (partition by funnel order by users desc, breakdown asc) as breakdown_rank
+    from counted
+),
+
+declared as (
+    {%- for funnel in funnels_with('breakdown') %}
+    select
+        {{ quoted(funnel['name']) }} as funnel,
+        {{ funnel['breakdown']['top'] }} as top_values,
+        {{ 'true' if funnel['breakdown']['user_column'] else 'false' }} as is_by_user
+    union all
+    {%- endfor %}
+    select
+        cast(null as {{ dbt.type_string() }}) as funnel,
+        0 as top_values,
+        false as is_by_user
+),
+
+breakdowns as (
+    select
+        declared.funnel,
+        ranked.breakdown,
+        ranked.breakdown_rank,
+        declared.is_by_user
+    from declared
+    inner join ranked
+        on
+            declared.funnel = ranked.funnel
+            and declared.top_values >= ranked.breakdown_rank
+)
+
+select * from breakdowns

@@ -1,0 +1,79 @@
+"""SQL that an analyst declares, checked before it runs: conditions on events and sessions, and values of events."""
+
+import difflib
+import re
+from functools import cache
+
+import duckdb
+
+from orchestration.ingestion.sources import EVENT_COLUMNS
+
+CHANNEL_COLUMNS = dict.fromkeys(
+    ("source", "medium", "campaign", "referrer_site", "entry_page", "platform", "country"), "varchar"
+)
+"""What a rule of a channel may look at, of a session."""
+
+
+@cache
+def _binder() -> duckdb.DuckDBPyConnection:
+    """A connection that knows the columns of an event and of a session, and none of either."""
+    connection = duckdb.connect(config={"autoinstall_known_extensions": False, "autoload_known_extensions": False})
+    for table, columns in {"event": {"user_key": "varchar", **EVENT_COLUMNS}, "session": CHANNEL_COLUMNS}.items():
+        connection.execute(f"create table {table} ({', '.join(f'{name} {kind}' for name, kind in columns.items())})")
+    return connection
+
+
+def event_condition(value: str | None) -> str | None:
+    """Check a condition on an event.
+
+    Raises:
+        ValueError: It is none; the message offers the nearest column.
+    """
+    return None if value is None else _condition(value, of="an event", columns=[*EVENT_COLUMNS])
+
+
+def session_condition(value: str) -> str:
+    """Check a condition on a session, by what is known of where it came from.
+
+    Raises:
+        ValueError: It is none; the message offers the nearest column.
+    """
+    return _condition(value, of="a session", columns=[*CHANNEL_COLUMNS])
+
+
+def event_value(value: str) -> str:
+    """Check that an expression has one value for every event, by itself.
+
+    Raises:
+        ValueError: It has none; the message offers the nearest column.
+    """
+    _type(value, of="an event", columns=[*EVENT_COLUMNS], what="value")
+    try:
+        # A condition on a row admits neither an aggregate nor a window.
+        _binder().execute(f"describe select 1 from event where ({value}) is null")
+    except duckdb.Error:
+        raise ValueError(f"`{value}` is a value of several events, not of one") from None
+    return value
+
+
+def _condition(value: str, *, of: str, columns: list[str]) -> str:
+    kind = _type(value, of=of, columns=columns, what="condition")
+    if kind != "BOOLEAN":
+        raise ValueError(f"`{value}` is no condition: it is a {kind.lower()}, not true or false")
+    return value
+
+
+def _type(value: str, *, of: str, columns: list[str], what: str) -> str:
+    """The SQL type of an expression over the columns of an event or a session."""
+    try:
+        described = _binder().execute(f"describe select ({value}) as {what} from {of.split()[-1]}").fetchall()
+    except duckdb.Error as error:
+        said = str(error).splitlines()[0]
+        if unknown := re.search(r'column "([^"]+)" not found', said):
+            near = difflib.get_close_matches(unknown[1].casefold(), columns, n=1, cutoff=0.5)
+            hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(columns)};"
+            elsewhere = f" What else a dump holds is in the JSON of properties: properties->>'{unknown[1]}'"
+            hint += elsewhere if of == "an event" else ""
+            raise ValueError(f"{of} has no column {unknown[1]}; {hint}") from None
+        raise ValueError(f"`{value}` is no {what} {'on' if what == 'condition' else 'of'} {of}: {said}") from None
+    return str(described[0][1])
