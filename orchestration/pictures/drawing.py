@@ -70,7 +70,9 @@ class Drawing:
         turn: float = 0,
     ) -> None:
         """A text on its base line; shortened to a width, with the whole of it as tooltip; turned by degrees."""
-        shown = plain(text) if width is None else shortened(text, width, size)
+        # Bold letters are wider.
+        room = width / 1.1 if width is not None and "bold" in look else width
+        shown = plain(text) if room is None else shortened(text, room, size)
         shape = self._shape("text", look, tip(text) if shown != plain(text) else "", x=x, y=y)
         shape.set("font-size", _number(size))
         if anchor != "start":

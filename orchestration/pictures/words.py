@@ -6,7 +6,7 @@ from functools import cache
 ELLIPSIS = "…"
 _BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 _NARROW, _WIDE = frozenset("iljtfrI.,:;'|!()[]{}/\\ `-"), frozenset("mwMW@%—")
-TIP_LENGTH = 300
+TIP_LENGTH = 120
 """How much of a name is told where there is room for all of it, in characters."""
 
 
