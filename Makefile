@@ -42,6 +42,7 @@ proofs: $(STAMP) ## The longer tests.
 bench: $(STAMP) ## Costs as ratios, measured side by side in one run.
 	@$(BIN)/python -m tests.benchmarks.load
 	@$(BIN)/python -m tests.benchmarks.increments
+	@$(BIN)/python -m tests.benchmarks.funnels
 	@$(BIN)/python -m tests.benchmarks.night
 	@$(BIN)/python -m tests.benchmarks.marts
 

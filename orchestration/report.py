@@ -23,7 +23,7 @@ QUERIES = (
         """
         select funnel, step_name, users, round(100 * from_previous, 1) as percent_of_previous
         from funnel_steps
-        where entry_grain = 'all' and step_number > 1
+        where entry_grain = 'all' and breakdown = 'all' and step_number > 1
         qualify row_number() over (partition by funnel order by from_previous) = 1
         order by funnel
         """,

@@ -122,3 +122,32 @@
         {%- endfor -%}
     )
 {%- endmacro %}
+
+
+{# The bits of the steps and exclusions of a funnel that an event matches. #}
+{% macro funnel_matches(funnel) -%}
+    cast(
+        {%- for step in funnel['steps'] %}
+        case when {{ matches_step(step) }} then {{ 2 ** (step['number'] - 1) }} else 0 end
+        {%- if not loop.last %} +{% endif %}
+        {%- endfor %}
+        {%- for exclusion in funnel['exclusions'] %}
+        + case when {{ matches_step(exclusion) }} then {{ exclusion_bit(funnel, exclusion) }} else 0 end
+        {%- endfor %} as bigint
+    )
+{%- endmacro %}
+
+
+{# The names of all funnels, and beside them what an event matches of each; a list of none has a type all the same. #}
+{% macro funnel_names() -%}
+    {%- set names = [] -%}
+    {%- for funnel in var('funnels') %}{% do names.append(quoted(funnel['name'])) %}{% endfor -%}
+    {{ return(names or ['cast(null as ' ~ dbt.type_string() ~ ')']) }}
+{%- endmacro %}
+
+
+{% macro matches_by_funnel() -%}
+    {%- set matches = [] -%}
+    {%- for funnel in var('funnels') %}{% do matches.append(funnel_matches(funnel)) %}{% endfor -%}
+    {{ return(matches or ['cast(0 as bigint)']) }}
+{%- endmacro %}

@@ -82,6 +82,11 @@ VECTORS: list[tuple[str, str, str, int]] = [
     ("posthog without X", "after the window it means nothing", "A0 X61", 1),
     ("posthog without X", "a shallower path does not save the user", "A0 B1 X2 C3 A90 B91", 0),
     ("mixpanel", "the first entry alone counts", "A0 A30 B45 C75", 2),
+    ("plain", "the earliest of equally deep paths is told", "A0 A1 B2", 2),
+    ("posthog", "an entry before a later one counts as much", "A0 A30 B45 C75", 3),
+    ("clickhouse", "every entry counts", "A0 A30 C75", 3),
+    ("mixpanel without X", "the steps before an excluded event count", "A0 X1 B2", 1),
+    ("posthog without X", "an excluded event leaves the user out", "A0 X1 B2", 0),
     ("plain", "every entry counts", "A0 A30 B45 C75", 3),
     ("mixpanel", "even once its window is over", "A0 B61 A70 B71 C72", 1),
     ("mixpanel without X", "an excluded event ends that one", "A0 X1 A2 C3", 1),
@@ -160,6 +165,15 @@ def test_where_optional_steps_stand(marts: duckdb.DuckDBPyConnection) -> None:
     """
     rows = marts.execute(query, [EPOCH]).fetchall()
     assert dict(rows) == {"A0 C1": [0, None, 1], "A0 B1 C2": [0, 1, 2], "A0 B1": [0, 1, None]}
+
+
+def test_which_of_equally_deep_paths_is_told(marts: duckdb.DuckDBPyConnection) -> None:
+    """A row of the README's table; windowFunnel tells the depth alone."""
+    query = """
+        select funnel, list_transform(step_times, x -> epoch(x) - epoch(?::timestamp)) from marts.funnel_users
+        where user_key = 'A0 A1 B2' and funnel in ('plain', 'posthog', 'mixpanel')
+    """
+    assert dict(marts.execute(query, [EPOCH]).fetchall()) == {"plain": [0, 2], "posthog": [1, 2], "mixpanel": [0, 2]}
 
 
 # ClickHouse is held against itself in test_funnels.

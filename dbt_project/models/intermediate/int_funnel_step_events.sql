@@ -1,6 +1,6 @@
 {{ config(materialized='view') }}
 
-{#- A view, as it is read twice and cheaper to work out than to keep. -#}
+{#- A view, as it is read twice and cheaper to work out than to keep. Each event is read once for all funnels. -#}
 
 {%- set names = [] %}
 {%- for funnel in var('funnels') %}
@@ -17,33 +17,17 @@ with events as (
 ),
 
 matched as (
-    {%- for funnel in var('funnels') %}
     select
-        {{ quoted(funnel['name']) }} as funnel,
+        {%- if var('funnels') | length == 1 %}
+        {{ quoted(var('funnels')[0]['name']) }} as funnel,
+        {{ funnel_matches(var('funnels')[0]) }} as matches,
+        {%- else %}
+        {{ each_of(list_of(funnel_names())) }} as funnel,
+        {{ each_of(list_of(matches_by_funnel())) }} as matches,
+        {%- endif %}
         user_key,
-        event_ts,
-        cast(
-            {%- for step in funnel['steps'] %}
-            case when {{ matches_step(step) }} then {{ 2 ** (step['number'] - 1) }} else 0 end
-            {%- if not loop.last %} +{% endif %}
-            {%- endfor %}
-            {%- for exclusion in funnel['exclusions'] %}
-            + case when {{ matches_step(exclusion) }} then {{ exclusion_bit(funnel, exclusion) }} else 0 end
-            {%- endfor %} as bigint
-        ) as matches
+        event_ts
     from events
-    {%- if not loop.last %}
-    union all
-    {%- endif %}
-    {%- else %}
-    select
-        cast(null as {{ dbt.type_string() }}) as funnel,
-        user_key,
-        event_ts,
-        cast(0 as bigint) as matches
-    from events
-    where false
-    {%- endfor %}
 ),
 
 step_events as (
