@@ -92,7 +92,8 @@ def _declared_names(declarations: Declarations) -> dict[str, list[str]]:
     by_default = "" if "event" in declarations.conversion.model_fields_set else " by default"
     names.setdefault(declarations.conversion.event, []).append(f"conversion.event{by_default}")
     for title, funnel in declarations.funnels.items():
-        for event in dict.fromkeys(step.event for step in (*funnel.steps, *funnel.exclusions) if step.event):
+        events = [*(step.event for step in funnel.steps), *(exclusion.event for exclusion in funnel.exclusions)]
+        for event in dict.fromkeys(event for event in events if event):
             names.setdefault(event, []).append(f"funnel {title}")
     if declarations.cohorts.anchor not in _ANCHORS_OF_THEIR_OWN:
         names.setdefault(declarations.cohorts.anchor, []).append("cohorts.anchor")
