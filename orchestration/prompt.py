@@ -11,7 +11,8 @@ from orchestration.settings import DBT_PROJECT_DIR, Settings
 TABLES = """\
 marts: events sessions users user_days funnel_users funnel_steps
        cohort_retention cohort_retention_brackets cohort_retention_by_property
-       rfm_scores rfm_transitions purchase_summaries lifecycle stickiness active_users path_transitions path_steps
+       rfm_scores rfm_transitions purchase_summaries lifecycle stickiness active_users
+       path_transitions path_steps
        paths_to_key_event paths_from_key_event session_channels attribution conversion_paths
        churn_scores conversion_scores; the warehouse's own records are in schema ops."""
 

@@ -205,6 +205,7 @@ def run(root: Path, marts: list[str]) -> list[Table]:
             spent = max(spent - starting[name], 0.001)
             totals[name] += spent
             wrong = differing_rows(root, name, mart, out)
+            print(f"  {spent:7.1f} s  {mart} by {name}", file=sys.stderr)  # noqa: T201
             cells.append(f"{spent:.1f} ({spent / ours:.2f})" + (f" {wrong:,} rows differ" if wrong else ""))
             out.unlink()
         schema = "features" if mart == "user_snapshots" else "marts"
