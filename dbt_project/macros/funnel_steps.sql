@@ -146,6 +146,7 @@
 {%- endmacro %}
 
 
+{# What an event matches of each funnel, in the order of their names. #}
 {% macro matches_by_funnel() -%}
     {%- set matches = [] -%}
     {%- for funnel in var('funnels') %}{% do matches.append(funnel_matches(funnel)) %}{% endfor -%}
