@@ -28,7 +28,7 @@ best as (
         {%- endif %}
         min_by(step_times, in_order) as step_times
     from attempts
-    where {{ in_region('entries', 'attempts', 'entry_date') }}
+    where {{ in_region('entries', 'attempts', 'entry_date', anew=not stored('int_funnel_entries')) }}
     group by funnel, user_key, entry_date
 ),
 
