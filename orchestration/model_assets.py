@@ -63,6 +63,7 @@ def scored_model(spec: ModelSpec, house: House, *, horizon_days: int) -> Definit
         key=predictions,
         group_name="ml",
         kinds={"xgboost", "duckdb"},
+        required_resource_keys={"night"},
         deps=[features],
         description=f"{spec.question.format(horizon_days=horizon_days)} One row per eligible user.",
     )

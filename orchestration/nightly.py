@@ -18,7 +18,9 @@ from dagster import (
 )
 from rich.console import Console
 
+from orchestration.damage import suspicion
 from orchestration.declarations import DeclarationError, Declarations
+from orchestration.lock import NightRunning, hold
 from orchestration.settings import PROJECT_ROOT, Settings
 from orchestration.warehouse import DbtFailed
 
@@ -65,7 +67,8 @@ def main() -> int:
     """Run the night and print its report.
 
     Returns:
-        0 when the night was published, 1 when it was not, 2 when ``avila.yml`` or the environment is wrong.
+        0 when the night was published, 1 when it was not, 2 when ``avila.yml`` or the environment is wrong, 3 when
+        another process writes the warehouse.
     """
     console, errors = Console(width=None if sys.stdout.isatty() else 100), Console(stderr=True)
     started = time.monotonic()
@@ -73,7 +76,14 @@ def main() -> int:
     try:
         declarations = Declarations.load(settings.declarations)
         simulate_where_empty(settings, declarations, errors)
-        night = run_night(settings)
+        with hold(settings, what="make run"):
+            night = run_night(settings)
+            if night.failures and suspicion(settings).exists():
+                errors.print("The warehouse file is broken: once more, from the lake.", style="bold yellow")
+                night = run_night(settings)
+    except NightRunning as error:
+        errors.print(str(error), style="red", highlight=False, markup=False, soft_wrap=True)
+        return 3
     except (DeclarationError, DbtFailed) as error:
         errors.print(str(error), style="red", highlight=False, markup=False, soft_wrap=True)
         return 2

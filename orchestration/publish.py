@@ -13,6 +13,7 @@ import duckdb
 
 from orchestration.gates import Gate, require_passed
 from orchestration.ledger import content
+from orchestration.parquet import ParquetExport
 from orchestration.settings import Settings
 
 PUBLISHED_SCHEMAS = ("marts", "ops")
@@ -21,6 +22,10 @@ PICTURES = "pictures"
 
 Pages = Callable[[duckdb.DuckDBPyConnection, datetime], Mapping[str, str]]
 """What people read beside the marts, by path below ``published/``, of a warehouse and the time of publication, UTC."""
+
+
+class PublicationFailed(Exception):  # noqa: N818 - reads as what happened
+    """What was audited could not be written; the last published file stays as it is."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,8 +49,9 @@ def publish(
     """Copy the marts and the warehouse's own records into a new file and swap it in.
 
     A reader that has the old file open keeps its consistent view; a new one sees the new night. The same tables
-    are written as Parquet, table by table, under ``published/parquet/<table>/``. Where the marts are still those that
-    are published, only the records are written anew, into a copy of the file.
+    are written as Parquet, and swapped as a whole under ``published/parquet/<table>/``. Where the marts are still those
+    that are published, only the records are written anew, into a copy of the file. All that takes space is written
+    before anything is swapped, so a disk that is full leaves the last night whole.
 
     Args:
         connection: The open warehouse; a row is added to its ``ops.publications``.
@@ -57,19 +63,83 @@ def publish(
 
     Raises:
         PublicationBlocked: A gate that must pass did not; nothing was touched.
+        PublicationFailed: It cannot be written where it belongs; what was published before is whole.
     """
     require_passed(gates)
+    try:
+        return _publish(connection, settings, run_id=run_id, gates=gates, pages=pages)
+    except OSError as error:
+        raise PublicationFailed(_unwritable(settings, error)) from error
+    except duckdb.IOException as error:
+        if not any(str(place) in str(error) for place in (settings.published, settings.published.resolve())):
+            raise
+        raise PublicationFailed(_unwritable(settings, error)) from error
+
+
+def _unwritable(settings: Settings, error: Exception) -> str:
+    return (
+        f"{settings.published} cannot be written: {error}. What was published before is untouched. Free some space "
+        "there or make it writable; the next night publishes."
+    )
+
+
+def _publish(
+    connection: duckdb.DuckDBPyConnection, settings: Settings, *, run_id: str, gates: Sequence[Gate], pages: Pages
+) -> Publication:
     settings.published.mkdir(parents=True, exist_ok=True)
     for left_by_a_killed_run in settings.published.glob(".marts-*"):
         left_by_a_killed_run.unlink()
     now = datetime.now(UTC).replace(tzinfo=None)
     texts = pages(connection, now)
     publication_id = hashlib.md5(f"{run_id} {now.isoformat()}".encode(), usedforsecurity=False).hexdigest()
+    _record(connection, publication_id, now, run_id, gates)
+    old, new = settings.published / "marts.duckdb", settings.published / f".marts-{publication_id}.duckdb"
+    export, unchanged = ParquetExport(settings.published), False
+    with contextlib.suppress(duckdb.Error):
+        unchanged = old.exists() and _holds_marts(connection, old)
+    is_swapped = False
+    try:
+        export.sweep()
+        if unchanged:
+            shutil.copyfile(old, new)
+        tables = _copy(connection, new, schemas=["ops"] if unchanged else PUBLISHED_SCHEMAS)
+        _sync(new)
+        marts = [table for schema, table, _ in _tables(connection) if schema == "marts"]
+        draft = None
+        if not (unchanged and export.holds(marts)):
+            with _attached(connection, new, "read_only"):
+                draft = export.write(connection, publication_id, marts)
+        pages_written = _draft(settings.published, texts)
+        if draft is not None:
+            # Until they are swapped, the Parquet files are those of another night.
+            export.outdate()
+        new.replace(old)
+        is_swapped = True
+    except BaseException:
+        if not is_swapped:
+            # The record first: a full disk may refuse even that, and then the next night takes it for one of its own.
+            connection.execute("delete from ops.publications where publication_id = ?", [publication_id])
+            new.unlink(missing_ok=True)
+        raise
+    finally:
+        Path(f"{new}.wal").unlink(missing_ok=True)
+    _sync(settings.published)
+    if draft is not None:
+        export.swap(draft)
+    _place(settings.published, pages_written, texts)
+    return Publication(publication_id=publication_id, path=old, tables=tables, size_bytes=old.stat().st_size)
+
+
+def _record(
+    connection: duckdb.DuckDBPyConnection, publication_id: str, now: datetime, run_id: str, gates: Sequence[Gate]
+) -> None:
+    """Add the publication to ``ops.publications``; its number orders them, whatever the clock says."""
     connection.execute(
         """
         insert into ops.publications
         select
-            ?, ?, ?, list(load_id order by load_seq), min(first_event_ts), max(last_event_ts), ?, ?
+            ?, ?, ?, list(load_id order by load_seq), min(first_event_ts), max(last_event_ts), ?, ?,
+            (select coalesce(max(publication_number), count(*)) + 1 from ops.publications)
         from ops.loads where status = 'live'
         """,
         [
@@ -80,32 +150,6 @@ def publish(
             [f"{gate.asset}: {gate.name}" for gate in gates if not gate.passed],
         ],
     )
-    old, new = settings.published / "marts.duckdb", settings.published / f".marts-{publication_id}.duckdb"
-    parquet = settings.published / "parquet"
-    exported, unchanged = parquet / ".complete", False
-    with contextlib.suppress(duckdb.Error):
-        unchanged = old.exists() and _holds_marts(connection, old)
-    try:
-        if unchanged:
-            shutil.copyfile(old, new)
-        else:
-            # Until they have been written again, the Parquet files are those of another night.
-            exported.unlink(missing_ok=True)
-        tables = _copy(connection, new, schemas=["ops"] if unchanged else PUBLISHED_SCHEMAS)
-        _sync(new)
-        new.replace(old)
-    except BaseException:
-        connection.execute("delete from ops.publications where publication_id = ?", [publication_id])
-        new.unlink(missing_ok=True)
-        raise
-    finally:
-        Path(f"{new}.wal").unlink(missing_ok=True)
-    _sync(settings.published)
-    _write(settings.published, texts)
-    with _attached(connection, old, "read_only"):
-        _export_parquet(connection, parquet, publication_id, only_missing=unchanged and exported.exists())
-    exported.touch()
-    return Publication(publication_id=publication_id, path=old, tables=tables, size_bytes=old.stat().st_size)
 
 
 def _tables(connection: duckdb.DuckDBPyConnection) -> list[tuple[str, str, str]]:
@@ -198,36 +242,26 @@ def _attached(connection: duckdb.DuckDBPyConnection, path: Path, mode: str = "re
         connection.execute("detach published")
 
 
-def _export_parquet(
-    connection: duckdb.DuckDBPyConnection, root: Path, publication_id: str, *, only_missing: bool
-) -> None:
-    """Write each published mart beside its last export and swap the folder."""
-    root.mkdir(parents=True, exist_ok=True)
-    for schema, table, _ in _tables(connection):
-        folder, new, old = root / table, root / f".{table}-{publication_id}", root / f".{table}-old"
-        if schema != "marts" or (only_missing and folder.exists()):
-            continue
-        shutil.rmtree(old, ignore_errors=True)
-        new.mkdir()
-        connection.execute(
-            f"copy published.marts.\"{table}\" to '{new / (table + '.parquet')}' (format parquet, compression zstd)"
-        )
-        if folder.exists():
-            folder.replace(old)
-        new.replace(folder)
-        shutil.rmtree(old, ignore_errors=True)
-
-
-def _write(root: Path, texts: Mapping[str, str]) -> None:
-    """Write each file whole or not at all, and remove pictures of another night."""
-    pictures = root / PICTURES
-    pictures.mkdir(exist_ok=True)
+def _draft(root: Path, texts: Mapping[str, str]) -> dict[Path, Path]:
+    """Write each file under a name of its own; returns what it is to become."""
+    (root / PICTURES).mkdir(exist_ok=True)
+    for left_by_a_killed_run in [*root.glob(".new-*"), *(root / PICTURES).glob(".new-*")]:
+        left_by_a_killed_run.unlink()
+    drafts = {}
     for name, text in texts.items():
         path = root / name
-        new = path.with_name(f".new-{path.name}")
-        new.write_text(text, encoding="utf-8")
-        _sync(new)
-        new.replace(path)
+        draft = path.with_name(f".new-{path.name}")
+        draft.write_text(text, encoding="utf-8")
+        _sync(draft)
+        drafts[draft] = path
+    return drafts
+
+
+def _place(root: Path, drafts: Mapping[Path, Path], texts: Mapping[str, str]) -> None:
+    """Put each draft where it belongs, and remove pictures of another night."""
+    pictures = root / PICTURES
+    for draft, path in drafts.items():
+        draft.replace(path)
     for path in pictures.iterdir():
         if f"{PICTURES}/{path.name}" not in texts:
             path.unlink()

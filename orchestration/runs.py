@@ -21,11 +21,15 @@ def start_run(connection: duckdb.DuckDBPyConnection, *, run_id: str, started_at:
 
 
 def finish_run(connection: duckdb.DuckDBPyConnection, *, run_id: str, finished_at: datetime, status: str) -> None:
-    """Note how a run came out: ``published`` or ``blocked``."""
+    """Note how a run came out: ``published``, ``blocked`` or ``failed``."""
     connection.execute(
         """
         update ops.runs
-        set finished_at = ?, seconds = (epoch_us(?::timestamp) - epoch_us(started_at)) / 1e6, status = ?
+        set
+            finished_at = ?,
+            -- A clock that was set back meanwhile makes no night shorter than nothing.
+            seconds = greatest(epoch_us(?::timestamp) - epoch_us(started_at), 0) / 1e6,
+            status = ?
         where run_id = ?
         """,
         [finished_at, finished_at, status, run_id],

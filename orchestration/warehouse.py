@@ -8,6 +8,7 @@ from typing import Any
 
 import duckdb
 
+from orchestration.damage import suspect
 from orchestration.settings import DBT_PROJECT_DIR, Settings
 
 PREDICTIONS = """
@@ -39,9 +40,12 @@ OPS_TABLES = (
     """
     create table if not exists ops.publications (
         publication_id varchar, published_at timestamp, run_id varchar, loads varchar[],
-        first_event_ts timestamp, last_event_ts timestamp, checks_passed varchar[], checks_failed varchar[]
+        first_event_ts timestamp, last_event_ts timestamp, checks_passed varchar[], checks_failed varchar[],
+        publication_number bigint
     )
     """,
+    # Of warehouses from before there was a number.
+    "alter table ops.publications add column if not exists publication_number bigint",
 )
 
 INCREMENTS_TABLES = (
@@ -81,7 +85,7 @@ def connect(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
         # Newer encodings take a quarter off what writing costs. People open the published file, not this one.
         "storage_compatibility_version": "v1.5.0",
     }
-    with duckdb.connect(str(settings.warehouse), config=config) as connection:
+    with _suspicious(settings), duckdb.connect(str(settings.warehouse), config=config) as connection:
         connection.execute("set TimeZone = 'UTC'")
         for schema in ("ops", "increments", "ml", "marts", "features"):
             connection.execute(f"create schema if not exists {schema}")
@@ -90,6 +94,15 @@ def connect(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
         for model in ("churn", "conversion"):
             connection.execute(PREDICTIONS.format(model=model))
         yield connection
+
+
+@contextmanager
+def _suspicious(settings: Settings) -> Iterator[None]:
+    try:
+        yield
+    except duckdb.Error as error:
+        suspect(settings, str(error))
+        raise
 
 
 def run_dbt(
@@ -147,6 +160,7 @@ def run_dbt(
     finally:
         DuckDBConnectionManager.close_all_connections()  # type: ignore[no-untyped-call]
     if not result.success:
+        suspect(settings, _explanation(result))
         raise DbtFailed(_explanation(result), list(getattr(result.result, "results", [])))
     return result.result
 

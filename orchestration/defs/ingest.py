@@ -23,6 +23,7 @@ from dagster import (
 from orchestration.house import open_house
 from orchestration.ingestion.lake import Lake, Progress, RejectReason
 from orchestration.ingestion.sources import Source
+from orchestration.recovery import last_recovery
 from orchestration.runs import start_run
 from orchestration.warehouse import connect
 
@@ -63,6 +64,7 @@ def lake_asset(name: str, source: Source) -> AssetsDefinition:
         key=["lake", name],
         group_name="lake",
         kinds={"parquet", "duckdb"},
+        required_resource_keys={"night"},
         description=f"Canonical events of {patterns(source)}, each dump loaded exactly once.",
         deps=[["landing", name]],
         check_specs=[
@@ -180,10 +182,18 @@ def newest_loads(connection: duckdb.DuckDBPyConnection) -> str:
     key=["ops", "loads"],
     group_name="ops",
     kinds={"duckdb"},
+    required_resource_keys={"night"},
     deps=[["lake", name] for name in HOUSE.declarations.sources],
     description="Every load and every rejected row, as the lake's catalogue has them.",
+    check_specs=[
+        AssetCheckSpec(
+            "warehouse_could_be_read",
+            asset=["ops", "loads"],
+            description="The warehouse file was not broken, so nothing had to be built anew for that reason.",
+        )
+    ],
 )
-def loads(context: AssetExecutionContext) -> MaterializeResult[Any]:
+def loads(context: AssetExecutionContext) -> Iterator[MaterializeResult[Any] | AssetCheckResult]:
     """Mirror the catalogue into the warehouse."""
     with connect(HOUSE.settings) as connection, closing(Lake(HOUSE.settings.lake)) as lake:
         start_run(connection, run_id=context.run_id, started_at=run_started_at(context))
@@ -194,12 +204,19 @@ def loads(context: AssetExecutionContext) -> MaterializeResult[Any]:
         }
         newest = newest_loads(connection)
     context.log.info(f"catalogue: {counts['loads']:,} loads, {counts['rejects']:,} rejected rows")
-    return MaterializeResult(
+    yield MaterializeResult(
         metadata={
             "dagster/row_count": counts["loads"],
             "rejected_rows": counts["rejects"],
             "newest_loads": MetadataValue.md(newest),
         }
+    )
+    recovery = last_recovery(HOUSE.settings)
+    yield AssetCheckResult(
+        check_name="warehouse_could_be_read",
+        passed=recovery is None,
+        severity=AssetCheckSeverity.WARN,
+        description=str(recovery) if recovery else None,
     )
 
 

@@ -21,7 +21,8 @@ from orchestration.gates import Gate, PublicationBlocked
 from orchestration.house import open_house
 from orchestration.increments import applied_seq
 from orchestration.ingestion.lake import Lake
-from orchestration.publish import PICTURES, publish
+from orchestration.publish import PICTURES, PublicationFailed, publish
+from orchestration.recovery import forget
 from orchestration.runs import finish_run
 from orchestration.warehouse import connect
 
@@ -32,6 +33,7 @@ HOUSE = open_house()
     key=["published", "marts"],
     group_name="published",
     kinds={"duckdb", "parquet"},
+    required_resource_keys={"night"},
     deps=[
         TRANSLATOR.get_asset_key(node)
         for node in MANIFEST["nodes"].values()
@@ -53,6 +55,10 @@ def published_marts(context: AssetExecutionContext) -> MaterializeResult[Any]:
         except PublicationBlocked as error:
             finish_run(connection, run_id=context.run_id, finished_at=now(), status="blocked")
             raise Failure(f"Not published; the last published marts stay as they are.\n{error}") from error
+        except PublicationFailed as error:
+            finish_run(connection, run_id=context.run_id, finished_at=now(), status="failed")
+            raise Failure(str(error)) from error
+        forget(HOUSE.settings)
         # Until every model had taken them in, the rows of files that were replaced were still wanted.
         with closing(Lake(HOUSE.settings.lake)) as lake:
             lake.prune(applied_seq(connection))

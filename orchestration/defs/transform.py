@@ -70,6 +70,7 @@ TRANSLATOR = LayerTranslator()
 @dbt_assets(
     manifest=MANIFEST,
     name="dbt_models",
+    required_resource_keys={"night"},
     dagster_dbt_translator=TRANSLATOR,
     exclude="resource_type:unit_test",
 )

@@ -1,0 +1,137 @@
+"""A warehouse file that is broken: recognised, set aside, and built anew from the lake, with its records.
+
+The lake is the truth and the warehouse follows from it, but for the records in schema ``ops``; those of the last
+publication are taken from the published file.
+"""
+
+import contextlib
+import json
+import re
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import duckdb
+
+from orchestration.damage import is_broken, suspicion
+from orchestration.settings import Settings
+from orchestration.warehouse import connect
+
+_LOCKED = re.compile(r"could not set lock|conflicting lock", re.IGNORECASE)
+_HEADERS = 3 * 4096
+_RECORDS = ("runs", "restatements", "model_versions", "publications")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recovery:
+    """A warehouse that had to be given up.
+
+    Attributes:
+        reason: What is wrong with it, in DuckDB's words or ours.
+        set_aside: Where the file lies now.
+        records: How many rows of its records the published file gave back.
+    """
+
+    reason: str
+    set_aside: str
+    records: int
+
+    def __str__(self) -> str:
+        return (
+            f"The warehouse file could not be read ({self.reason}). It was set aside as {self.set_aside}, and every "
+            f"model is built anew from the lake; {self.records:,} rows of the warehouse's own records came back "
+            "from the published file. Remove it when you no longer want to look at it."
+        )
+
+
+def fault(settings: Settings) -> str | None:
+    """What is wrong with the warehouse file; None where it opens and is as long as it says, or there is none.
+
+    Raises:
+        duckdb.Error: It cannot be opened for another reason, such as another process that holds it.
+    """
+    if suspicion(settings).exists():
+        return suspicion(settings).read_text(encoding="utf-8")
+    if not settings.warehouse.exists():
+        return None
+    try:
+        with duckdb.connect(str(settings.warehouse)) as connection:
+            query = "select block_size, total_blocks from pragma_database_size()"
+            block_size, blocks = connection.execute(query).fetchall()[0]
+            connection.execute("select count(*) from duckdb_columns()").fetchall()
+        wanted = _HEADERS + block_size * blocks
+        length = settings.warehouse.stat().st_size
+        return f"it is truncated: {length:,} of {wanted:,} bytes are left" if length < wanted else None
+    except duckdb.Error as error:
+        if _LOCKED.search(str(error)) or not (
+            is_broken(str(error)) or isinstance(error, duckdb.SerializationException)
+        ):
+            raise
+        return str(error).strip().splitlines()[0]
+
+
+def recover(settings: Settings) -> Recovery | None:
+    """Set a broken warehouse file aside, and begin a new one with the records of the last publication.
+
+    Returns:
+        What was done; None where the file is sound.
+
+    Raises:
+        duckdb.Error: It cannot be opened, and is not broken.
+    """
+    reason = fault(settings)
+    if reason is None:
+        return None
+    # It stays until the new file is whole: a recovery that is killed is begun again.
+    suspicion(settings).write_text(reason, encoding="utf-8")
+    aside = _set_aside(settings.warehouse)
+    with connect(settings) as connection:
+        records = _bring_back_records(connection, settings)
+    suspicion(settings).unlink(missing_ok=True)
+    recovery = Recovery(reason=reason, set_aside=str(aside), records=records)
+    _told(settings).write_text(json.dumps(asdict(recovery)), encoding="utf-8")
+    return recovery
+
+
+def last_recovery(settings: Settings) -> Recovery | None:
+    """The recovery that no night has been published after, if there is one."""
+    path = _told(settings)
+    return Recovery(**json.loads(path.read_text(encoding="utf-8"))) if path.exists() else None
+
+
+def forget(settings: Settings) -> None:
+    """Note that what was built anew has been published."""
+    _told(settings).unlink(missing_ok=True)
+
+
+def _told(settings: Settings) -> Path:
+    return settings.warehouse.parent / ".recovered"
+
+
+def _set_aside(warehouse: Path) -> Path:
+    """Rename the file and its journal; an earlier one that was set aside gives way, so that they do not pile up."""
+    aside = warehouse.with_suffix(".broken")
+    journal = Path(f"{warehouse}.wal")
+    # The journal first: without its file it is never read, but a new file would take it for its own.
+    if journal.exists():
+        journal.replace(f"{aside}.wal")
+    if warehouse.exists():
+        warehouse.replace(aside)
+    return aside
+
+
+def _bring_back_records(connection: duckdb.DuckDBPyConnection, settings: Settings) -> int:
+    published = settings.published / "marts.duckdb"
+    rows = 0
+    if not published.exists():
+        return rows
+    with contextlib.suppress(duckdb.Error):
+        connection.execute(f"attach '{published}' as last_published (read_only)")
+        try:
+            for table in _RECORDS:
+                # By name: a published file may be of a version that had other columns.
+                with contextlib.suppress(duckdb.CatalogException):
+                    connection.execute(f"insert into ops.{table} by name from last_published.ops.{table}")
+                    rows += int(connection.execute(f"select count(*) from ops.{table}").fetchall()[0][0])
+        finally:
+            connection.execute("detach last_published")
+    return rows
