@@ -21,6 +21,7 @@ from orchestration.cohorts import Cohorts, Rfm
 from orchestration.conditions import session_condition
 from orchestration.declared import Declared, list_of_one
 from orchestration.funnels import Breakdown, Exclusion, Funnel, Step, funnel_variables
+from orchestration.gates import Gates
 from orchestration.ingestion.sources import (
     CsvOptions,
     Source,
@@ -132,6 +133,7 @@ class Declarations(Declared):
     attribution: Attribution = Attribution()
     identity: Identity = Identity()
     rejects: Rejects = Rejects()
+    gates: Gates = Gates()
 
     @field_validator("reporting_timezone", mode="before")
     @classmethod
@@ -315,6 +317,7 @@ def _keys_at(path: list[str | int]) -> list[str]:
         ("attribution",): Attribution,
         ("identity",): Identity,
         ("rejects",): Rejects,
+        ("gates",): Gates,
     }
     place = tuple("*" if i in (1, 3) else str(part) for i, part in enumerate(path))
     model = models.get(place)

@@ -22,6 +22,7 @@ from dagster import (
 
 from ml.spec import ModelSpec
 from orchestration import ledger
+from orchestration.gates import Verdict
 from orchestration.house import House
 from orchestration.models import (
     ModelNight,
@@ -57,7 +58,9 @@ def scored_model(spec: ModelSpec, house: House, *, horizon_days: int) -> Definit
         blocking=True,
     )
     def features_gate(context: AssetCheckExecutionContext) -> AssetCheckResult:
-        return _gate(context, house, spec, features_of(spec), _audit_features)
+        return _gate(
+            context, house, spec, features_of(spec), _audit_features, verdict=house.declarations.gates.features
+        )
 
     @asset(
         key=predictions,
@@ -100,7 +103,8 @@ def scored_model(spec: ModelSpec, house: House, *, horizon_days: int) -> Definit
         blocking=True,
     )
     def scores_gate(context: AssetCheckExecutionContext) -> AssetCheckResult:
-        return _gate(context, house, spec, predictions_of(spec), _audit_scores)
+        verdict = house.declarations.gates.scores
+        return _gate(context, house, spec, predictions_of(spec), _audit_scores, verdict=verdict)
 
     return Definitions(assets=[predict], asset_checks=[features_gate, scores_gate])
 
@@ -123,6 +127,8 @@ def _gate(
     spec: ModelSpec,
     table: str,
     audit: Callable[[duckdb.DuckDBPyConnection, ModelSpec], "Audit"],
+    *,
+    verdict: Verdict,
 ) -> AssetCheckResult:
     """The audit of a table, or what it found before in the same rows: Great Expectations takes seconds to import."""
     work = f"audit of {table}"
@@ -137,7 +143,7 @@ def _gate(
     context.log.info(f"{outcome}: {all_hold if found['passed'] else '; '.join(found['failures'])}")
     return AssetCheckResult(
         passed=found["passed"],
-        severity=AssetCheckSeverity.ERROR,
+        severity=AssetCheckSeverity.WARN if verdict == "warn" else AssetCheckSeverity.ERROR,
         description=f"{outcome} hold" if found["passed"] else "\n".join(found["failures"]),
         metadata={"expectations": found["checked"], "rows": found["rows"]},
     )

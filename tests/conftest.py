@@ -154,7 +154,15 @@ def write_loads(settings: Settings, loads: Iterable[Load]) -> None:
         connection.execute(
             """
             create or replace table ops.loads (
-                load_id varchar, load_seq bigint, retired_seq bigint, parquet_file varchar
+                load_id varchar, load_seq bigint, retired_seq bigint, parquet_file varchar, rows bigint,
+                status varchar, rejected bigint
+            )
+            """
+        )
+        connection.execute(
+            """
+            create table if not exists ops.rejects (
+                load_id varchar, source varchar, file varchar, row_number bigint, raw_text varchar, reason varchar
             )
             """
         )
@@ -163,8 +171,11 @@ def write_loads(settings: Settings, loads: Iterable[Load]) -> None:
             if not path.exists():
                 _write_parquet(connection, load, path)
             connection.execute(
-                "insert into ops.loads values (?, ?, ?, ?)",
-                [load.load_id, load.load_seq, load.retired_seq, path.name],
+                "insert into ops.loads values (?, ?, ?, ?, ?, ?, 0)",
+                [
+                    *(load.load_id, load.load_seq, load.retired_seq, path.name, len(load.events)),
+                    "live" if load.retired_seq is None else "withdrawn",
+                ],
             )
 
 

@@ -51,6 +51,11 @@ class Heartbeat:
             )
 
 
+def severity(gate: str) -> AssetCheckSeverity:
+    """What a failure of a gate is: an error where it blocks."""
+    return AssetCheckSeverity.WARN if getattr(HOUSE.declarations.gates, gate) == "warn" else AssetCheckSeverity.ERROR
+
+
 def patterns(source: Source) -> str:
     """The source's globs, as Markdown."""
     return ", ".join(f"`{pattern}`" for pattern in source.path)
@@ -118,21 +123,21 @@ def lake_asset(name: str, source: Source) -> AssetsDefinition:
         yield AssetCheckResult(
             check_name=files_read,
             passed=not report.failures,
-            severity=AssetCheckSeverity.ERROR,
+            severity=severity("files"),
             description="\n".join(report.failures) or None,
         )
         why_empty = "\n".join(report.failures or report.warnings)
         yield AssetCheckResult(
             check_name=has_data,
             passed=not is_empty,
-            severity=AssetCheckSeverity.ERROR,
+            severity=severity("sources"),
             description=f"Nothing of this source has ever been loaded.\n{why_empty}" if is_empty else None,
         )
         limit = HOUSE.declarations.max_rejected_share(name)
         yield AssetCheckResult(
             check_name=rejects_few,
             passed=not over,
-            severity=AssetCheckSeverity.ERROR,
+            severity=severity("rejects"),
             description=too_many_rejects(name, share, limit, reasons) if over else None,
             metadata={"share": share, "limit": limit},
         )

@@ -115,7 +115,8 @@ class Shop:
             listed = ", ".join(f"('{name}', {seq}, null, '{name}.parquet')" for seq, name in enumerate(self._loads, 1))
             connection.execute("drop table if exists ops.loads")
             connection.execute(
-                "create table ops.loads (load_id varchar, load_seq bigint, retired_seq bigint, parquet_file varchar)"
+                "create table ops.loads (load_id varchar, load_seq bigint, retired_seq bigint, parquet_file varchar, "
+                "rows bigint, status varchar, rejected bigint)"
             )
             connection.execute(f"insert into ops.loads values {listed}")
 

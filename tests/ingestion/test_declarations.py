@@ -39,6 +39,7 @@ sources:
     max_rejected_share: 0.2
     removed_files: withdraw
 sessions: {timeout_minutes: 45}
+gates: {volume: block, marts: warn}
 key_events: [purchase, signup]
 page_view_events: view
 funnels:
@@ -83,6 +84,10 @@ def test_everything_but_sources_has_a_default(tmp_path: Path) -> None:
     assert declared.dbt_vars() == {
         "reporting_timezone": "UTC",
         "sessions": {"timeout_minutes": 30},
+        "gates": {
+            **dict.fromkeys(["sources", "rejects", "features", "scores", "marts", "reconciliation"], "block"),
+            **dict.fromkeys(["files", "volume"], "warn"),
+        },
         "key_events": ["purchase"],
         "page_view_events": ["page_view", "page", "pageview", "$pageview", "screen", "screen_view"],
         "funnels": [],

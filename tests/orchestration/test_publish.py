@@ -101,7 +101,7 @@ def test_a_failed_gate_blocks_and_says_so(settings: Settings) -> None:
 
 def test_a_warning_and_an_unreadable_dump_do_not_block(settings: Settings) -> None:
     warned = Gate(asset="lake/web", name="volume", passed=False, is_warning=True)
-    unreadable = Gate(asset="lake/web", name="every_file_could_be_read", passed=False)
+    unreadable = Gate(asset="lake/web", name="every_file_could_be_read", passed=False, is_warning=True)
     with connect(settings) as connection:
         publish(connection, settings, run_id="run", gates=[warned, unreadable])
     assert published(settings, "select checks_failed from ops.publications") == [

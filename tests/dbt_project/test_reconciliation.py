@@ -1,0 +1,108 @@
+"""Each gate across layers bites: a warehouse is built, one fault is planted, and its test alone must fail."""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pandas as pd
+import pytest
+
+from orchestration.settings import Settings
+from orchestration.warehouse import DbtFailed, run_dbt
+from tests.conftest import VARIABLES, write_lake
+
+GATES = (
+    "assert_every_row_of_the_lake_is_in_the_marts_once",
+    "assert_every_reject_is_on_record",
+    "assert_revenue_in_is_revenue_out",
+    "assert_marts_agree_on_their_users",
+)
+VOLUME = ("assert_no_day_is_far_off_its_weekday", "assert_no_source_skips_a_day")
+
+
+def events() -> pd.DataFrame:
+    """Ten weeks of forty events a day, two copies among them."""
+    began = datetime(2025, 1, 6, 9)
+    rows = [
+        {
+            "event_id": f"{day}-{number}",
+            "event_ts": began + timedelta(days=day, minutes=number),
+            "user_id": f"u{number % 9}",
+            "event_name": "purchase" if number % 5 == 0 else "view",
+            "revenue": 10.25 if number % 5 == 0 else None,
+        }
+        for day in range(70)
+        for number in range(40)
+    ]
+    return pd.DataFrame([*rows, rows[3], rows[400]])
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    settings = Settings(data_dir=tmp_path_factory.mktemp("reconciled"))
+    write_lake(settings, events())
+    run_dbt(["run"], settings, VARIABLES)
+    return settings
+
+
+@pytest.fixture
+def sound(settings: Settings) -> Iterator[Settings]:
+    """The warehouse, as it was once more when the test is over."""
+    whole = settings.warehouse.read_bytes()
+    yield settings
+    settings.warehouse.write_bytes(whole)
+    Path(f"{settings.warehouse}.wal").unlink(missing_ok=True)
+
+
+def failed(settings: Settings, names: tuple[str, ...], **gates: str) -> dict[str, str]:
+    """How each test came out that did not pass: `fail` or `warn`."""
+    variables: dict[str, Any] = {**VARIABLES, "gates": gates}
+    try:
+        results = run_dbt(["test", "--select", *names], settings, variables).results
+    except DbtFailed as error:
+        results = error.results
+    assert len(results) == len(names)
+    return {result.node.name: str(result.status) for result in results if result.status != "pass"}
+
+
+def test_a_sound_warehouse_passes(settings: Settings) -> None:
+    assert failed(settings, GATES + VOLUME) == {}
+
+
+@pytest.mark.parametrize(
+    ("fault", "gate"),
+    [
+        ("update ops.loads set rows = rows + 1", GATES[0]),
+        ("insert into ops.rejects values ('load', 'test', 'dump', 1, 'x', 'no reason')", GATES[1]),
+        ("update ops.loads set rejected = 2", GATES[1]),
+        ("update marts.user_days set revenue = revenue + 0.0001 where user_key = 'u0'", GATES[2]),
+        ("delete from marts.users where user_key = 'u8'", GATES[3]),
+        ("update marts.sessions set user_key = 'nobody' where session_date = '2025-01-06'", GATES[3]),
+    ],
+)
+def test_a_planted_fault_fails_its_gate(sound: Settings, fault: str, gate: str) -> None:
+    with duckdb.connect(str(sound.warehouse)) as connection:
+        connection.execute(fault)
+    assert gate in failed(sound, GATES)
+    assert failed(sound, GATES)[gate] == "fail"
+    assert failed(sound, GATES, reconciliation="warn")[gate] == "warn"
+
+
+@pytest.mark.parametrize(
+    ("fault", "gate"),
+    [
+        ("events = 4 * events", VOLUME[0]),
+        ("events = 1", VOLUME[0]),
+        ("events = 0", VOLUME[1]),
+    ],
+)
+def test_a_day_unlike_its_weekday_warns_or_blocks(sound: Settings, fault: str, gate: str) -> None:
+    with duckdb.connect(str(sound.warehouse)) as connection:
+        connection.execute(
+            f"update intermediate.int_source_days set {fault} where day = (select max(day) - 7 from "
+            "intermediate.int_source_days)"
+        )
+    assert failed(sound, VOLUME) == {gate: "warn"}
+    assert failed(sound, VOLUME, volume="block") == {gate: "fail"}
