@@ -11,7 +11,7 @@ MOST = 3
 # A theme that moves the log-odds by less than this (about one part in a hundred of the odds) is no reason.
 LEAST_EFFECT = 0.01
 
-_DECIMALS = {"count": 0, "days": 0, "ratio": 1, "share": 2, "money": 2}
+_DECIMALS = {"count": 0, "days": 0, "ratio": 1, "share": 2, "money": 2, "flag": 0}
 
 
 def top_reasons(spec: ModelSpec, x: Array, contributions: Array) -> tuple[Array, Array]:
@@ -65,5 +65,7 @@ def describe(feature: Feature, value: float) -> str:
     """A feature's value in words."""
     if np.isnan(value):
         return feature.absent or f"{feature.name.replace('_', ' ')} unknown"
+    if feature.style == "flag":
+        return feature.phrase if value else feature.otherwise
     number = f"{value:.0%}" if feature.style == "share" else f"{value:,.{_DECIMALS[feature.style]}f}"
     return feature.phrase.format(n=number, s="" if number == "1" else "s")

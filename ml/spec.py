@@ -7,7 +7,7 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import Literal
 
-Style = Literal["count", "days", "ratio", "share", "money"]
+Style = Literal["count", "days", "ratio", "share", "money", "flag"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,10 +16,11 @@ class Feature:
 
     Attributes:
         name: The column's name.
-        phrase: The value in words; `{n}` is the formatted value and `{s}` the plural ending.
+        phrase: The value in words; `{n}` is the formatted value and `{s}` the plural ending. Of a flag, that it is so.
         theme: What the feature is about. Reasons name a theme once, however many features share it.
         style: How the value is written.
         absent: The words for a null.
+        otherwise: Of a flag, the words for that it is not so.
         minimum: The least lawful value, or None.
         maximum: The greatest lawful value, or None.
         within: A feature this one can never exceed, such as the next wider window of the same count.
@@ -31,6 +32,7 @@ class Feature:
     theme: str
     style: Style = "count"
     absent: str = ""
+    otherwise: str = ""
     minimum: float | None = 0.0
     maximum: float | None = None
     within: str | None = None

@@ -5,7 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-WINDOWS = ("7d", "30d", "90d", "lifetime")
+from ml.churn import CHURN
+
+WINDOWS = ("1d", "7d", "30d", "90d", "lifetime")
+BREADTH = ("items", "pages", "platforms")
+ORIGINS = [name for name in CHURN.feature_names if name.startswith("came_by_")]
 NOW = np.datetime64("2024-06-03")
 
 
@@ -30,7 +34,7 @@ def snapshots(
     recency = np.floor(rng.exponential(12.0, rows)).clip(0, 89)
 
     def windows(rate: float) -> list[np.ndarray]:
-        steps = [rng.poisson(rate * activity * share) for share in (0.3, 0.7, 1.0, 2.0)]
+        steps = [rng.poisson(rate * activity * share) for share in (0.1, 0.3, 0.7, 1.0, 2.0)]
         return list(np.cumsum(steps, axis=0).astype(float))
 
     frame = pd.DataFrame(
@@ -41,15 +45,24 @@ def snapshots(
             "tenure_days": recency + rng.integers(0, 200, rows),
             "page_views_30d": rng.poisson(3 * activity).astype(float),
             "mean_gap_days": np.where(rng.random(rows) < 0.1, np.nan, rng.gamma(2, 3, rows)),
-            "trend_30d": rng.gamma(4, 0.25, rows),
-            "weekend_share": rng.random(rows),
+            "silence_ratio": rng.gamma(2, 0.5, rows),
+            "events_per_visit": 1 + rng.gamma(2, 2, rows),
+            **{f"trend_{window}": rng.gamma(4, 0.25, rows) for window in ("7d", "30d")},
+            **{f"{habit}_share": rng.random(rows) for habit in ("weekend", "night", "morning", "evening")},
+            **{f"{thing}_lifetime": rng.poisson(2 * activity).astype(float) for thing in BREADTH},
+            "new_items_30d": rng.poisson(activity).astype(float),
         }
     )
-    for stem, rate in (("events", 8), ("active_days", 2), ("key_events", 0.5)):
+    for stem, rate in (("events", 8), ("visits", 3), ("active_days", 2), ("key_events", 0.5)):
         for window, values in zip(WINDOWS, windows(rate), strict=True):
             frame[f"{stem}_{window}"] = values
     for window in WINDOWS:
         frame[f"revenue_{window}"] = np.round(frame[f"key_events_{window}"] * rng.gamma(4, 10, rows), 2)
+        frame[f"funnel_depth_{window}"] = 1 - 0.5 ** frame[f"visits_{window}"]
+    origin = np.tile(rng.integers(0, len(ORIGINS), users), cutoffs)
+    for number, name in enumerate(ORIGINS):
+        frame[name] = (origin == number).astype(float)
+    frame["revenue_per_key_event"] = frame["revenue_lifetime"] / frame["key_events_lifetime"].replace(0, np.nan)
     frame["days_since_key_event"] = np.where(
         frame["key_events_lifetime"] > 0, recency + rng.integers(0, 30, rows), np.nan
     )

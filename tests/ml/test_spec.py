@@ -10,7 +10,7 @@ from ml.spec import Feature, ModelSpec
 @pytest.mark.parametrize("spec", [CHURN, CONVERSION])
 def test_every_feature_has_words_and_a_wider_window_that_exists(spec: ModelSpec) -> None:
     for feature in spec.features:
-        assert "{n}" in feature.phrase
+        assert feature.otherwise if feature.style == "flag" else "{n}" in feature.phrase
         assert feature.within is None or feature.within in spec.feature_names
 
 

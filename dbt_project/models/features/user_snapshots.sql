@@ -7,28 +7,22 @@
 {#- One definition for training and scoring. A snapshot sees an event only under the user it was known to belong to
     at that midnight: a login tomorrow must not tell today's features who the visitor was. -#}
 
-{%- set windows = {'7d': 7, '30d': 30, '90d': 90, 'lifetime': none} %}
-{%- set measures = ['events', 'key_events', 'revenue'] %}
-
-with cutoffs as (
-    select * from {{ ref('int_cutoffs') }}
-),
-
-days as (
-    select * from {{ ref('int_user_days_known') }}
-),
-
-known as (
+with days as (
     select
-        cutoffs.as_of,
-        days.*,
-        {{ days_between('days.activity_date', 'cutoffs.as_of') }} as age_days
-    from cutoffs
-    inner join days
-        on
-            cutoffs.as_of > days.known_from
-            and (days.known_until is null or cutoffs.as_of <= days.known_until)
-    where {{ in_region('users', 'days') }} {{ or_not_stored('cutoffs.as_of') }}
+        as_of,
+        user_key,
+        {{ days_between('activity_date', 'as_of') }} as age_days,
+        cast(visits as double) as visits,
+        cast(events as double) as events,
+        cast(key_events as double) as key_events,
+        revenue,
+        cast(page_views as double) as page_views,
+        night_events,
+        morning_events,
+        evening_events,
+        funnel_depth,
+        is_weekend
+    from ({{ known_at_cutoffs('int_user_days_known') }}) as known
 ),
 
 measured as (
@@ -37,30 +31,88 @@ measured as (
         as_of,
         cast(min(age_days) as double) as recency_days,
         cast(max(age_days) as double) as tenure_days,
-        cast(min(age_days) filter (where key_events > 0) as double) as days_since_key_event,
-        {%- for window, length in windows.items() %}
-        {%- set inside = 'filter (where age_days <= ' ~ length ~ ')' if length else '' %}
-        cast(count(distinct activity_date) {{ inside }} as double) as active_days_{{ window }},
-        {%- for measure in measures %}
-        cast(coalesce(sum({{ measure }}) {{ inside }}, 0) as double) as {{ measure }}_{{ window }},
+        cast(min(case when key_events > 0 then age_days end) as double) as days_since_key_event,
+        {{ window_sums('cast(1 as double)', 'active_days') }},
+        {{ window_sums('visits', 'visits') }},
+        {{ window_sums('events', 'events') }},
+        {{ window_sums('key_events', 'key_events') }},
+        {{ window_sums('revenue', 'revenue') }},
+        {%- for window, days in windows().items() %}
+        max({{ within(days, 'funnel_depth') }}) as funnel_depth_{{ window }},
         {%- endfor %}
-        {%- endfor %}
-        cast(coalesce(sum(page_views) filter (where age_days <= 30), 0) as double) as page_views_30d,
-        cast(coalesce(sum(events) filter (where age_days between 31 and 60), 0) as double) as events_30d_before,
-        cast(count(distinct activity_date) filter (where is_weekend) as double) as weekend_days
-    from known
+        sum({{ within(30, 'page_views') }}) as page_views_30d,
+        sum(case when age_days between 8 and 14 then events else 0 end) as events_7d_before,
+        sum(case when age_days between 31 and 60 then events else 0 end) as events_30d_before,
+        sum(cast(night_events as double)) as night_events,
+        sum(cast(morning_events as double)) as morning_events,
+        sum(cast(evening_events as double)) as evening_events,
+        sum(case when is_weekend then cast(1 as double) else 0 end) as weekend_days
+    from days
     group by user_key, as_of
+),
+
+breadth as (
+    select
+        user_key,
+        as_of,
+        {%- for things in ['items', 'pages', 'platforms'] %}
+        cast(sum({{ things }}) as double) as {{ things }}_lifetime,
+        {%- endfor %}
+        cast(coalesce(sum(items) filter (where {{ days_between('known_from', 'as_of') }} <= 30), 0) as double)
+            as new_items_30d
+    from ({{ known_at_cutoffs('int_user_breadth_known') }}) as known
+    group by user_key, as_of
+),
+
+origins as (
+    select
+        user_key,
+        as_of,
+        min_by(channel, first_event_ts) as first_channel
+    from ({{ known_at_cutoffs('int_user_origins_known') }}) as known
+    group by user_key, as_of
+),
+
+combined as (
+    select
+        measured.*,
+        origins.first_channel,
+        {%- for feature in ['items_lifetime', 'pages_lifetime', 'platforms_lifetime', 'new_items_30d'] %}
+        coalesce(breadth.{{ feature }}, 0) as {{ feature }}{% if not loop.last %},{% endif %}
+        {%- endfor %}
+    from measured
+    inner join origins
+        on
+            measured.user_key = origins.user_key
+            and measured.as_of = origins.as_of
+    left join breadth
+        on
+            measured.user_key = breadth.user_key
+            and measured.as_of = breadth.as_of
 ),
 
 user_snapshots as (
     select
         *,
+        {%- for origin, channels in origins().items() %}
+        case when first_channel in ({{ text_list(channels) }}) then cast(1 as double) else 0 end
+            as came_by_{{ origin }},
+        {%- endfor %}
+        case when active_days_lifetime > 1 then (tenure_days - recency_days) / (active_days_lifetime - 1) end
+            as mean_gap_days,
         case
-            when active_days_lifetime > 1 then (tenure_days - recency_days) / (active_days_lifetime - 1)
-        end as mean_gap_days,
+            when active_days_lifetime > 1
+                then recency_days * (active_days_lifetime - 1) / (tenure_days - recency_days)
+        end as silence_ratio,
+        case when key_events_lifetime > 0 then revenue_lifetime / key_events_lifetime end as revenue_per_key_event,
+        events_lifetime / visits_lifetime as events_per_visit,
+        (events_7d + 1) / (events_7d_before + 1) as trend_7d,
         (events_30d + 1) / (events_30d_before + 1) as trend_30d,
-        weekend_days / active_days_lifetime as weekend_share
-    from measured
+        weekend_days / active_days_lifetime as weekend_share,
+        {%- for habit in ['night', 'morning', 'evening'] %}
+        {{ habit }}_events / events_lifetime as {{ habit }}_share{% if not loop.last %},{% endif %}
+        {%- endfor %}
+    from combined
 )
 
 select * from user_snapshots

@@ -1,39 +1,18 @@
 {{ config(
     materialized='incremental',
-    unique_key=['user_key', 'activity_date', 'known_from', 'known_until'],
+    unique_key=['user_key', 'activity_date', 'known_from'],
     meta={'region': 'days'},
 ) }}
 
-{#- Days as they were known: an event stitched to a user by a later login counts for whom it seemed to belong to
-    until the day of that login, and for the user from the day after. -#}
-
-with events as (
+with slices as (
     select
         *,
-        cast({{ local_timestamp('event_ts') }} as date) as activity_date,
-        cast({{ local_timestamp('identified_at') }} as date) as identified_date
-    from {{ ref('int_events_identified') }}
-),
-
-assignments as (
-    select
-        user_key,
-        activity_date,
-        identified_date as known_from,
-        cast(null as date) as known_until,
-        event_name,
-        revenue
-    from events
-    union all
-    select
-        earlier_user_key as user_key,
-        activity_date,
-        activity_date as known_from,
-        identified_date as known_until,
-        event_name,
-        revenue
-    from events
-    where earlier_user_key is not null and identified_date > activity_date
+        extract(hour from {{ local_timestamp('first_event_ts') }}) as hour,
+        max(last_event_ts) over (
+            partition by user_key, activity_date, known_from
+            order by first_event_ts rows between unbounded preceding and 1 preceding
+        ) as previous_event_ts
+    from {{ ref('int_user_slices_known') }}
 ),
 
 user_days_known as (
@@ -43,12 +22,19 @@ user_days_known as (
         known_from,
         known_until,
         {{ isodow('activity_date') }} >= 6 as is_weekend,
-        count(*) as events,
-        count(*) filter (where event_name in ({{ text_list(var('page_view_events')) }})) as page_views,
-        count(*) filter (where event_name in ({{ text_list(var('key_events')) }})) as key_events,
-        sum(revenue) as revenue
-    from assignments
-    where {{ in_region('days', 'assignments') }}
+        count(*) filter (
+            where previous_event_ts is null
+            or first_event_ts > {{ add_seconds('previous_event_ts', session_timeout_seconds()) }}
+        ) as visits,
+        cast(sum(events) as bigint) as events,
+        cast(coalesce(sum(events) filter (where hour < 6), 0) as bigint) as night_events,
+        cast(coalesce(sum(events) filter (where hour between 6 and 11), 0) as bigint) as morning_events,
+        cast(coalesce(sum(events) filter (where hour >= 18), 0) as bigint) as evening_events,
+        cast(sum(page_views) as bigint) as page_views,
+        cast(sum(key_events) as bigint) as key_events,
+        cast(coalesce(sum(revenue), 0) as decimal(18, 4)) as revenue,
+        max(funnel_depth) as funnel_depth
+    from slices
     group by user_key, activity_date, known_from, known_until
 )
 

@@ -49,16 +49,10 @@ traffic as (
         sessions.country,
         landings.referrer_site,
         coalesce(sessions.utm_source, sessions.utm_medium, sessions.utm_campaign) is not null as has_campaign,
-        lower(sessions.utm_source) as utm_source,
-        lower(sessions.utm_medium) as utm_medium,
+        sessions.utm_source,
+        sessions.utm_medium,
         lower(sessions.utm_campaign) as campaign,
-        coalesce(landings.ad_network, landings.referrer_site, '(direct)') as other_source,
-        case
-            when landings.ad_network is not null then 'cpc'
-            when {{ from_site('landings.referrer_site', 'search') }} then 'organic'
-            when landings.referrer_site is not null then 'referral'
-            else '(none)'
-        end as other_medium
+        landings.ad_network
     from sessions
     left join landings on sessions.session_id = landings.session_id
 ),
@@ -66,8 +60,8 @@ traffic as (
 attributed as (
     select
         *,
-        case when has_campaign then utm_source else other_source end as source,
-        case when has_campaign then utm_medium else other_medium end as medium
+        {{ visit_source() }} as source,
+        {{ visit_medium() }} as medium
     from traffic
 ),
 

@@ -1,0 +1,67 @@
+{# What the rows of a model with `known_from` and `known_until` say at each cutoff, as `as_of` beside its columns: in an
+   increment, at all cutoffs for users with a change, and at those of which nothing is stored for the others. #}
+{% macro known_at_cutoffs(name) -%}
+    select
+        cutoffs.as_of,
+        known.*
+    from (select known.* from {{ ref(name) }} as known where {{ in_region('users', 'known') }}) as known
+    inner join {{ ref('int_cutoffs') }} as cutoffs on {{ is_known_at_cutoff() }}
+    {%- if is_increment() %}
+    union all
+    select
+        cutoffs.as_of,
+        known.*
+    from (select known.* from {{ ref(name) }} as known where not {{ in_region('users', 'known') }}) as known
+    inner join (
+        select cutoffs.as_of from {{ ref('int_cutoffs') }} as cutoffs
+        where cutoffs.as_of not in (select stored.as_of from {{ this }} as stored)
+    ) as cutoffs on {{ is_known_at_cutoff() }}
+    {%- endif %}
+{%- endmacro %}
+
+
+{% macro is_known_at_cutoff() -%}
+    cutoffs.as_of > known.known_from
+    and cutoffs.as_of <= coalesce(known.known_until, cast('9999-12-31' as date))
+{%- endmacro %}
+
+
+{# The windows of days that features look back over, by the ending of their names. #}
+{% macro windows() -%}
+    {{ return({'1d': 1, '7d': 7, '30d': 30, '90d': 90, 'lifetime': none}) }}
+{%- endmacro %}
+
+
+{# An expression where a day lies in a window, else 0. #}
+{% macro within(days, expression) -%}
+    {%- if days -%}
+        case when age_days <= {{ days }} then {{ expression }} else 0 end
+    {%- else -%}
+        {{ expression }}
+    {%- endif -%}
+{%- endmacro %}
+
+
+{# One column a window: the sum of a measure over it. Money is summed before it is a double, so that no order of rows
+   matters. #}
+{% macro window_sums(measure, name) -%}
+    {%- for window, days in windows().items() -%}
+        cast(sum({{ within(days, measure) }}) as double) as {{ name }}_{{ window }}{% if not loop.last %},
+        {% endif %}
+    {%- endfor -%}
+{%- endmacro %}
+
+
+{# The kinds of channel that a user may first have come by, as features tell them apart. #}
+{% macro origins() -%}
+    {{ return({
+        'direct': ['Direct'],
+        'organic_search': ['Organic Search', 'Organic Shopping', 'Organic Video'],
+        'organic_social': ['Organic Social'],
+        'paid_search': ['Paid Search', 'Paid Shopping'],
+        'paid_social': ['Paid Social', 'Paid Video'],
+        'other_paid': ['Cross-network', 'Display', 'Paid Other'],
+        'referral': ['Referral', 'Affiliates'],
+        'message': ['Email', 'SMS', 'Mobile Push Notifications'],
+    }) }}
+{%- endmacro %}

@@ -1,0 +1,61 @@
+{{ config(
+    materialized='incremental',
+    unique_key=['user_key', 'known_from', 'known_until'],
+    meta={'region': 'users'},
+) }}
+
+{#- A thing that a user met is known in spans of time that do not overlap, so that those at a cutoff count it once. -#}
+
+{%- set kinds = {'items': 'item_id', 'pages': 'page', 'platforms': 'platform'} %}
+
+with met as (
+    {%- for kind, column in kinds.items() %}
+    select
+        user_key,
+        '{{ kind }}' as kind,
+        {{ column }} as thing,
+        min(known_from) as known_from,
+        known_until
+    from {{ ref('int_events_known') }} as known
+    where {{ column }} is not null and {{ in_region('users', 'known') }}
+    group by user_key, {{ column }}, known_until
+    {%- if not loop.last %}
+    union all
+    {%- endif %}
+    {%- endfor %}
+),
+
+in_turn as (
+    select
+        *,
+        min(case when known_until is null then known_from end) over (partition by user_key, kind, thing) as known_since,
+        max(known_until) over (
+            partition by user_key, kind, thing
+            order by known_from, known_until rows between unbounded preceding and 1 preceding
+        ) as seen_until
+    from met
+),
+
+spans as (
+    select
+        user_key,
+        kind,
+        case when known_until > known_since then known_since else known_until end as known_until,
+        case when known_until is not null and seen_until > known_from then seen_until else known_from end as known_from
+    from in_turn
+),
+
+user_breadth_known as (
+    select
+        user_key,
+        known_from,
+        known_until,
+        {%- for kind in kinds %}
+        count(*) filter (where kind = '{{ kind }}') as {{ kind }}{% if not loop.last %},{% endif %}
+        {%- endfor %}
+    from spans
+    where known_until is null or known_from < known_until
+    group by user_key, known_from, known_until
+)
+
+select * from user_breadth_known
