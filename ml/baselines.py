@@ -11,9 +11,9 @@ from typing import ClassVar, Self
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression
+from threadpoolctl import threadpool_limits
 
 from ml.calibration import Sigmoid
-from ml.predictor import Predictor
 from ml.snapshots import Array
 from ml.spec import ModelSpec
 
@@ -141,9 +141,11 @@ class LogisticBaseline:
         self.mean_ = design.mean(axis=0)
         spread = design.std(axis=0)
         self.scale_ = np.where(spread > 0, spread, 1.0)
-        fitted = LogisticRegression(C=1 / self.penalty, max_iter=1000).fit(
-            (design - self.mean_) / self.scale_, y.astype(np.int8)
-        )
+        # On busy cores the threads of so small a problem spend their time waiting for each other.
+        with threadpool_limits(1):
+            fitted = LogisticRegression(C=1 / self.penalty, max_iter=1000).fit(
+                (design - self.mean_) / self.scale_, y.astype(np.int8)
+            )
         self.coef_ = fitted.coef_[0]
         self.intercept_ = float(fitted.intercept_[0])
         return self
@@ -188,11 +190,6 @@ class LogisticBaseline:
 
     def _terms(self, x: Array) -> Array:
         return np.asarray((self._design(x) - self.mean_) / self.scale_ * self.coef_)
-
-
-def fit_baselines(spec: ModelSpec, x: Array, y: Array) -> list[Predictor]:
-    """Every simple rule, fitted on the same rows."""
-    return [BaseRate(spec).fit(x, y), RecencyRule(spec).fit(x, y), LogisticBaseline(spec).fit(x, y)]
 
 
 def _two_columns(probability: Array) -> Array:

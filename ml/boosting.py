@@ -1,13 +1,19 @@
-"""Boosted trees (XGBoost) with early stopping and calibration, both on later time slices."""
+"""Boosted trees (XGBoost) with early stopping and calibration, both on later time slices.
+
+The trees may start from a simple rule: they then learn only what it leaves unexplained, which takes fewer rows, and
+where they find nothing, the rule remains.
+"""
 
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import ClassVar, Self
 
 import numpy as np
 import xgboost as xgb
 
+from ml.buy_till_you_die import BuyTillYouDie
 from ml.calibration import Calibrator, Sigmoid, calibrator_from_dict, calibrator_to_dict, fit_calibrator
 from ml.snapshots import Array
 from ml.spec import ModelSpec
@@ -17,6 +23,7 @@ Labelled = tuple[Array, Array]
 # Rows that keep one thread busy. On fewer, threads mostly wait for each other, and where other programs
 # want the cores too, waiting is ruinous: 12,000 rows took 0.3 s on one thread and 19 s on two.
 _ROWS_A_THREAD = 25_000
+_LEAST = 1e-6
 
 
 class BoostedTrees:
@@ -46,6 +53,7 @@ class BoostedTrees:
         *,
         validation: Labelled | None = None,
         calibration: Labelled | None = None,
+        start: BuyTillYouDie | None = None,
     ) -> Self:
         """Grows the trees.
 
@@ -56,7 +64,9 @@ class BoostedTrees:
                 spec's `rounds_without_validation` trees are grown.
             calibration: Later rows (x, y) to learn the calibrator from; without them scores stay as they
                 are.
+            start: A rule fitted on the same rows, whose log-odds the trees start from.
         """
+        self.start_ = start
         trees = self.spec.trees
         threads = max(1, min(self.n_jobs, len(x) // _ROWS_A_THREAD))
         parameters = {
@@ -97,10 +107,19 @@ class BoostedTrees:
             self.calibrator_ = fit_calibrator(self._margin(later), outcome, method=self.spec.calibration)
         self.booster_.set_attr(
             calibrator=json.dumps(calibrator_to_dict(self.calibrator_), sort_keys=True),
+            start=start.to_bytes().decode() if start else None,
             best_iteration=None,
             best_score=None,
         )
         return self
+
+    def grown_again(self, x: Array, y: Array, *, start: BuyTillYouDie | None = None) -> Self:
+        """As many trees on other rows, later ones among them, with the calibrator learnt before."""
+        trees = replace(self.spec.trees, rounds_without_validation=self.rounds_)
+        grown = type(self)(replace(self.spec, trees=trees), seed=self.seed, n_jobs=self.n_jobs).fit(x, y, start=start)
+        grown.spec, grown.calibrator_ = self.spec, self.calibrator_
+        grown.booster_.set_attr(calibrator=json.dumps(calibrator_to_dict(self.calibrator_), sort_keys=True))
+        return grown
 
     def predict_proba(self, x: Array) -> Array:
         """Shape (n, 2), calibrated."""
@@ -119,7 +138,8 @@ class BoostedTrees:
         if not len(x):
             return np.empty(x.shape, dtype=np.float32)
         data = xgb.DMatrix(x, feature_names=list(self.spec.feature_names), nthread=self.n_jobs)
-        return np.asarray(self.booster_.predict(data, pred_contribs=True, approx_contribs=not exact))[:, :-1]
+        moved = np.asarray(self.booster_.predict(data, pred_contribs=True, approx_contribs=not exact))[:, :-1]
+        return moved if self.start_ is None else moved + self.start_.contributions(x).astype(np.float32)
 
     def to_bytes(self) -> bytes:
         """XGBoost's UBJSON."""
@@ -138,10 +158,22 @@ class BoostedTrees:
             raise ValueError(f"the trees of model {spec.name} were grown on other features than it now lists")
         model.rounds_ = model.booster_.num_boosted_rounds()
         model.calibrator_ = calibrator_from_dict(json.loads(str(model.booster_.attr("calibrator"))))
+        start = model.booster_.attr("start")
+        model.start_ = BuyTillYouDie.from_bytes(spec, str(start).encode()) if start else None
         return model
 
     def _margin(self, x: Array) -> Array:
-        return np.asarray(self.booster_.inplace_predict(x, predict_type="margin", validate_features=False))
+        return np.asarray(
+            self.booster_.inplace_predict(
+                x, predict_type="margin", validate_features=False, base_margin=self._start_margin(x)
+            )
+        )
+
+    def _start_margin(self, x: Array) -> Array | None:
+        if self.start_ is None:
+            return None
+        probability = np.clip(self.start_.predict_proba(x)[:, 1], _LEAST, 1 - _LEAST)
+        return np.asarray(np.log(probability) - np.log1p(-probability), dtype=np.float32)
 
     def _quantiles(
         self, x: Array, y: Array, *, threads: int, like: xgb.QuantileDMatrix | None = None
@@ -150,6 +182,7 @@ class BoostedTrees:
             x,
             y,
             feature_names=list(self.spec.feature_names),
+            base_margin=self._start_margin(x),
             max_bin=self.spec.trees.max_bin,
             ref=like,
             nthread=threads,

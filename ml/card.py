@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import numpy as np
+
+from ml.promotion import Decision
 from ml.training import TrainingResult
 
 _METRICS = {
@@ -10,16 +13,19 @@ _METRICS = {
     "log_loss": "log loss",
     "brier": "Brier",
     "calibration_error": "calibration error",
+    "lift_5": "lift at 5 %",
     "lift_10": "lift at 10 %",
+    "lift_20": "lift at 20 %",
 }
 
 
-def model_card(result: TrainingResult, *, plots: tuple[str, ...] = ()) -> str:
+def model_card(result: TrainingResult, *, plots: tuple[str, ...] = (), decision: Decision | None = None) -> str:
     """Writes the card.
 
     Args:
         result: The training.
         plots: Names of PNG files beside the card, without their suffix.
+        decision: Whether it scores from now on, and why.
     """
     spec = result.spec
     sections = [
@@ -27,6 +33,7 @@ def model_card(result: TrainingResult, *, plots: tuple[str, ...] = ()) -> str:
         f"**{spec.question.format(horizon_days=result.horizon_days)}** "
         f"Column predicted: `{spec.label}`. Scored by: {_words(result.estimator)}.",
         f"{result.explanation} Trained {result.trained_at:%Y-%m-%d %H:%M} UTC.",
+        decision.reason if decision else "",
         "## Data",
         f"{result.n_labelled:,} snapshots with a known outcome, {result.positives:,} of them positive; "
         f"fingerprint `{result.data_fingerprint[:16]}`.",
@@ -34,6 +41,7 @@ def model_card(result: TrainingResult, *, plots: tuple[str, ...] = ()) -> str:
     ]
     if result.metrics:
         sections += ["## On the test part", _metric_table(result)]
+        sections += ["## Had it been trained earlier", _back_test_table(result)]
         sections += ["\n".join(f"![{_words(name)}]({name}.png)" for name in plots)]
         sections += ["## Features", _feature_table(result)]
     sections += ["## Limits", _limits(result)]
@@ -63,8 +71,24 @@ def _metric_table(result: TrainingResult) -> str:
     ]
     for estimator in estimators:
         values = [result.metrics.get(f"{estimator}.{metric}") for metric in _METRICS]
-        cells = " | ".join("n/a" if value is None else f"{value:.4f}" for value in values)
+        ends = [result.intervals.get(f"{estimator}.{metric}") for metric in _METRICS]
+        cells = " | ".join(
+            "n/a" if value is None else f"{value:.4f}" + (f" ({end[0]:.3f} to {end[1]:.3f})" if end else "")
+            for value, end in zip(values, ends, strict=True)
+        )
         lines.append(f"| {_words(estimator)} | {cells} |")
+    return "\n".join([*lines, "", "In brackets: 95 % intervals over users drawn with replacement."])
+
+
+def _back_test_table(result: TrainingResult) -> str:
+    if result.back_test.empty:
+        return "The history is too short for a back-test."
+    losses = result.back_test.pivot(index=["fold", "test_from", "test_until"], columns="estimator", values="log_loss")
+    lines = ["| log loss as of | " + " | ".join(map(_words, losses.columns)) + " |"]
+    lines += ["|---|" + "---:|" * len(losses.columns)]
+    for (_, first, last), row in zip(losses.index.to_list(), losses.to_numpy(), strict=True):
+        cells = " | ".join("n/a" if np.isnan(value) else f"{value:.4f}" for value in row)
+        lines.append(f"| {first} to {last} | {cells} |")
     return "\n".join(lines)
 
 

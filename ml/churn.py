@@ -14,5 +14,6 @@ CHURN = ModelSpec(
     # All else equal, a longer silence is never a good sign and one more active day never a bad one.
     rising=("recency_days",),
     falling=("active_days_30d",),
+    buy_till_you_die=True,
     trees=TreeParameters(max_depth=4, learning_rate=0.1),
 )

@@ -11,7 +11,9 @@ CONVERSION = ModelSpec(
     lowers="less likely",
     features=BEHAVIOUR,
     rule_feature="recency_days",
-    # All else equal, a longer silence never makes a conversion likelier.
+    # All else equal, a longer silence never makes a conversion likelier, and a step further into a funnel never
+    # makes it less likely.
+    rising=("funnel_depth_7d",),
     falling=("recency_days",),
     # Conversions are rare: shallower trees on fuller leaves.
     trees=TreeParameters(max_depth=3, learning_rate=0.1, min_child_weight=10.0),

@@ -24,6 +24,7 @@ def _windows(stem: str, phrase: str, *, theme: str, style: Style = "count") -> t
             minimum=None if style == "money" else 0.0,
             maximum=1.0 if style == "share" else None,
             within=f"{stem}_{wider[window]}" if style != "money" and window in wider else None,
+            grows=window == "lifetime",
         )
         for window, words in _WINDOWS.items()
     )
@@ -58,13 +59,14 @@ BEHAVIOUR: tuple[Feature, ...] = (
         style="days",
         required=True,
     ),
-    Feature(name="tenure_days", phrase="first seen {n} day{s} ago", theme="tenure", style="days"),
+    Feature(name="tenure_days", phrase="first seen {n} day{s} ago", theme="tenure", style="days", grows=True),
     Feature(
         name="days_since_key_event",
         phrase="{n} day{s} since the last key event",
         theme="key events",
         style="days",
         absent="no key event yet",
+        grows=True,
     ),
     *_windows("events", "{n} event{s}", theme="activity"),
     *_windows("visits", "{n} visit{s}", theme="activity"),
@@ -108,10 +110,10 @@ BEHAVIOUR: tuple[Feature, ...] = (
         style="ratio",
     ),
     Feature(name="events_per_visit", phrase="{n} events a visit", theme="depth", style="ratio"),
-    Feature(name="items_lifetime", phrase="{n} different item{s} seen", theme="breadth"),
+    Feature(name="items_lifetime", phrase="{n} different item{s} seen", theme="breadth", grows=True),
     Feature(name="new_items_30d", phrase="{n} new item{s} in the last 30 days", theme="breadth"),
-    Feature(name="pages_lifetime", phrase="{n} different page{s} seen", theme="breadth"),
-    Feature(name="platforms_lifetime", phrase="{n} platform{s} used", theme="breadth"),
+    Feature(name="pages_lifetime", phrase="{n} different page{s} seen", theme="breadth", grows=True),
+    Feature(name="platforms_lifetime", phrase="{n} platform{s} used", theme="breadth", grows=True),
     *_habits(weekend="at weekends", night="at night", morning="in the morning", evening="in the evening"),
     *_origins(
         direct="by themselves",

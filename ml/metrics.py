@@ -8,13 +8,14 @@ from sklearn.metrics import average_precision_score, brier_score_loss, log_loss,
 from ml.snapshots import Array
 
 CALIBRATION_BINS = 10
+LIFTS = {"lift_5": 0.05, "lift_10": 0.1, "lift_20": 0.2}
 
 
 def evaluate(y: Array, probability: Array) -> dict[str, float]:
     """Measures probabilities against outcomes.
 
-    `log_loss`, `brier` and `calibration_error` always exist; `roc_auc`, `pr_auc` and `lift_10` need both
-    outcomes and are left out otherwise. (`pr_auc` is average precision: no interpolation.)
+    `log_loss`, `brier` and `calibration_error` always exist; `roc_auc`, `pr_auc` and the lifts at 5, 10 and 20 %
+    need both outcomes and are left out otherwise. (`pr_auc` is average precision: no interpolation.)
 
     Args:
         y: Shape (n,), 0 or 1; n at least 1.
@@ -37,7 +38,7 @@ def evaluate(y: Array, probability: Array) -> dict[str, float]:
     if 0 < y.sum() < len(y):
         measured["roc_auc"] = float(roc_auc_score(y, p))
         measured["pr_auc"] = float(average_precision_score(y, p))
-        measured["lift_10"] = lift(y, p, share=0.1)
+        measured |= {name: lift(y, p, share=share) for name, share in LIFTS.items()}
     return measured
 
 
@@ -83,3 +84,59 @@ def lift(y: Array, probability: Array, *, share: float) -> float:
     """
     taken, found = gains(y, probability)
     return float(np.interp(share, taken, found) / share)
+
+
+def row_log_loss(y: Array, probability: Array) -> Array:
+    """The log loss of each row, shape (n,); a probability of 0 or 1 counts as the nearest other double."""
+    p = np.clip(np.asarray(probability, dtype=np.float64), np.finfo(np.float64).eps, 1 - np.finfo(np.float64).eps)
+    return -np.log(np.where(np.asarray(y) > 0, p, 1 - p))
+
+
+def mean_log_loss(y: Array, probability: Array) -> float:
+    """The mean log loss."""
+    return float(row_log_loss(y, probability).mean())
+
+
+class Weighted:
+    """The metrics of `evaluate` where rows count a number of times; sorts once, so that each weighting is cheap.
+
+    Args:
+        y: Shape (n,), 0 or 1.
+        probability: Shape (n,), of outcome 1.
+    """
+
+    def __init__(self, y: Array, probability: Array) -> None:
+        p = np.asarray(probability, dtype=np.float64)
+        self._order = np.argsort(-p, kind="stable")
+        p, y = p[self._order], np.asarray(y, dtype=np.float64)[self._order]
+        self._starts = np.append(0, np.flatnonzero(p[1:] != p[:-1]) + 1)
+        self._y, self._p = y, p
+        self._log_loss, self._brier = row_log_loss(y, p), (p - y) ** 2
+        edges = np.unique(np.quantile(p, np.linspace(0, 1, CALIBRATION_BINS + 1)[1:-1]))
+        self._bin, self._bins = np.searchsorted(edges, p, side="right"), len(edges) + 1
+
+    def __call__(self, weights: Array) -> dict[str, float]:
+        """The metrics where row i counts `weights[i]` times; those that need both outcomes only where both have weight.
+
+        The bins of the calibration error are those of the rows counted once.
+        """
+        weight = np.asarray(weights, dtype=np.float64)[self._order]
+        total = weight.sum()
+        surplus = np.bincount(self._bin, weights=weight * (self._p - self._y), minlength=self._bins)
+        measured = {
+            "log_loss": float(weight @ self._log_loss / total),
+            "brier": float(weight @ self._brier / total),
+            "calibration_error": float(np.abs(surplus).sum() / total),
+        }
+        positive = np.add.reduceat(weight * self._y, self._starts)
+        rows = np.add.reduceat(weight, self._starts)
+        found, taken = np.cumsum(positive), np.cumsum(rows)
+        if 0 < found[-1] < total:
+            negative = rows - positive
+            # A positive wins against all negatives with a lower probability, and half of those with the same.
+            wins = positive @ ((total - found[-1]) - np.cumsum(negative) + negative / 2)
+            measured["roc_auc"] = float(wins / (found[-1] * (total - found[-1])))
+            measured["pr_auc"] = float(positive @ (found / np.maximum(taken, 1e-300)) / found[-1])
+            shares, gained = np.append(0.0, taken / total), np.append(0.0, found / found[-1])
+            measured |= {name: float(np.interp(share, shares, gained) / share) for name, share in LIFTS.items()}
+        return measured

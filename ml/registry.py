@@ -17,22 +17,23 @@ import re
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.metadata import version as version_of
 from pathlib import Path
 from typing import Any
 
-import sklearn
-import xgboost
-
 from ml.baselines import BaseRate, LogisticBaseline, RecencyRule
 from ml.boosting import BoostedTrees
+from ml.buy_till_you_die import BuyTillYouDie
 from ml.card import model_card
+from ml.drift import Reference
 from ml.plots import render
 from ml.predictor import Predictor
+from ml.promotion import Decision
 from ml.spec import ModelSpec
-from ml.training import TrainingResult
+from ml.training import LIBRARIES, TrainingResult
 
 _PREDICTORS: dict[str, type[Predictor]] = {
-    predictor.name: predictor for predictor in (BoostedTrees, LogisticBaseline, RecencyRule, BaseRate)
+    predictor.name: predictor for predictor in (BoostedTrees, BuyTillYouDie, LogisticBaseline, RecencyRule, BaseRate)
 }
 _VERSION = re.compile(r"[a-z_]+(-[0-9a-f]+)?")
 
@@ -57,6 +58,12 @@ class LoadedModel:
     version: str
     metadata: Mapping[str, Any]
 
+    @property
+    def reference(self) -> Reference | None:
+        """What it was tested on, to compare later nights with."""
+        stored = self.metadata.get("reference")
+        return Reference.from_dict(stored) if stored else None
+
 
 @dataclass(frozen=True)
 class Registry:
@@ -68,8 +75,8 @@ class Registry:
 
     root: Path
 
-    def save(self, result: TrainingResult) -> Path:
-        """Stores a training and makes it the latest; returns its directory.
+    def save(self, result: TrainingResult, decision: Decision | None = None) -> Path:
+        """Stores a training and, unless it was refused, makes it the latest; returns its directory.
 
         The directory is filled under a temporary name and renamed, so a reader never meets half a model.
         Saving a version again replaces it.
@@ -80,13 +87,14 @@ class Registry:
         with tempfile.TemporaryDirectory(prefix=".saving-", dir=home) as scratch:
             draft = Path(scratch) / "new"
             draft.mkdir()
-            _write(result, draft)
+            _write(result, draft, decision)
             if final.exists():
                 final.rename(Path(scratch) / "old")
             draft.rename(final)
-            pointer = Path(scratch) / "latest"
-            pointer.write_text(result.version + "\n", encoding="utf-8")
-            pointer.replace(home / "latest")
+            if decision is None or decision.promoted:
+                pointer = Path(scratch) / "latest"
+                pointer.write_text(result.version + "\n", encoding="utf-8")
+                pointer.replace(home / "latest")
         return final
 
     def latest(self, model: str) -> str | None:
@@ -132,7 +140,7 @@ class Registry:
         return LoadedModel(spec=spec, predictor=predictor.from_bytes(spec, data), version=version, metadata=metadata)
 
 
-def _write(result: TrainingResult, home: Path) -> None:
+def _write(result: TrainingResult, home: Path, decision: Decision | None) -> None:
     data = result.predictor.to_bytes()
     pictures = render(result)
     metadata = {
@@ -140,12 +148,16 @@ def _write(result: TrainingResult, home: Path) -> None:
         "version": result.version,
         "estimator": result.estimator,
         "verdict": result.verdict,
+        "promoted": decision is None or decision.promoted,
+        "decision": decision.reason if decision else "",
         "explanation": result.explanation,
         "trained_at": result.trained_at.isoformat(),
         "label": result.spec.label,
         "features": result.spec.feature_names,
         "parameters": result.parameters,
         "metrics": result.metrics,
+        "intervals": result.intervals,
+        "back_test": json.loads(result.back_test.to_json(orient="records")),
         "importance": result.importance,
         "split": {name: [str(cutoff) for cutoff in cutoffs] for name, cutoffs in result.split.parts().items()}
         if result.split
@@ -157,12 +169,13 @@ def _write(result: TrainingResult, home: Path) -> None:
         "spec_fingerprint": result.spec.fingerprint(),
         "model_file": result.predictor.file_name,
         "model_sha256": hashlib.sha256(data).hexdigest(),
-        "libraries": {"xgboost": xgboost.__version__, "scikit-learn": sklearn.__version__},
+        "libraries": {library: version_of(library) for library in LIBRARIES},
+        "reference": result.reference.to_dict() if result.reference else None,
     }
     files = {
         result.predictor.file_name: data,
         "metadata.json": (json.dumps(metadata, indent=2) + "\n").encode(),
-        "model_card.md": model_card(result, plots=tuple(pictures)).encode(),
+        "model_card.md": model_card(result, plots=tuple(pictures), decision=decision).encode(),
         **{f"{name}.png": image for name, image in pictures.items()},
     }
     for name, content in files.items():

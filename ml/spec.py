@@ -25,6 +25,7 @@ class Feature:
         maximum: The greatest lawful value, or None.
         within: A feature this one can never exceed, such as the next wider window of the same count.
         required: Whether a null is a fault.
+        grows: Whether it grows with the history by itself, so that its drift says nothing.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Feature:
     maximum: float | None = None
     within: str | None = None
     required: bool = False
+    grows: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +86,8 @@ class ModelSpec:
         falling: Features whose growth may never raise it.
         calibration: How raw scores become probabilities. Platt's two parameters are learnt from little and
             keep the ranking; isotonic regression fits any shape but wants thousands of rows and makes ties.
+        buy_till_you_die: Whether the trees start from BG/NBD on active days, which where there is revenue is one of
+            the simple rules, too.
         min_class_rows: Rows of each outcome that every part of the split must hold.
         trees: Hyper-parameters.
     """
@@ -98,6 +102,7 @@ class ModelSpec:
     rising: tuple[str, ...] = ()
     falling: tuple[str, ...] = ()
     calibration: Literal["platt", "isotonic"] = "platt"
+    buy_till_you_die: bool = False
     min_class_rows: int = 20
     trees: TreeParameters = field(default_factory=TreeParameters)
 

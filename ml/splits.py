@@ -108,3 +108,43 @@ def _cut(days: Array, sizes: list[int], horizon_days: int) -> list[Array] | None
         parts.append(left[-size:])
         left = left[left + np.timedelta64(horizon_days, "D") <= left[-size]]
     return [left, *reversed(parts)] if len(left) else None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Fold:
+    """One step of a back-test, its cutoffs datetime64[D] and sorted: what was known then, and what came after.
+
+    Attributes:
+        train: All cutoffs whose horizons ended before the test began.
+        test: Cutoffs of one calendar month, or one cutoff where the history is short.
+    """
+
+    train: Array
+    test: Array
+
+
+def rolling_folds(cutoffs: Array, *, horizon_days: int, most: int = 6, least: int = 3) -> list[Fold]:
+    """Folds with a rolling origin, oldest first: each tests on a month and learns from all that was known before it.
+
+    Where the history has fewer than `least` such months, each fold tests on one cutoff. Of more than `most`, the newest
+    are kept. There may be fewer than `least`, or none, where the history is that short.
+
+    Args:
+        cutoffs: As-of dates that have labels; any order, repeats allowed.
+        horizon_days: How far a label looks ahead, in days.
+        most: How many folds to keep.
+        least: How many months it takes to go by months.
+    """
+    days = np.unique(np.asarray(cutoffs, dtype="datetime64[D]"))
+    folds: list[Fold] = []
+    for period in ("M", "D"):
+        periods = days.astype(f"datetime64[{period}]")
+        folds = []
+        for one in np.unique(periods):
+            test = days[periods == one]
+            train = days[days + np.timedelta64(horizon_days, "D") <= test[0]]
+            if len(train):
+                folds.append(Fold(train=train, test=test))
+        if len(folds) >= least:
+            break
+    return folds[-most:]

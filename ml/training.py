@@ -4,27 +4,38 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
-from typing import Any, Literal
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, date, datetime
+from importlib.metadata import version as version_of
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
-import sklearn
-import xgboost
 
-from ml.baselines import BaseRate, fit_baselines
+from ml.backtest import back_test
+from ml.baselines import BaseRate
 from ml.boosting import BoostedTrees
+from ml.bootstrap import intervals
+from ml.buy_till_you_die import BuyTillYouDie
+from ml.drift import Reference
 from ml.metrics import evaluate
 from ml.predictor import Predictor
+from ml.rules import fit_rules, fit_start
 from ml.snapshots import Array, Snapshots
 from ml.spec import ModelSpec
 from ml.splits import TimeSplit, candidate_splits
+from ml.tuning import trials_for, tune
+
+if TYPE_CHECKING:
+    from ml.promotion import Decision
 
 Verdict = Literal["model", "simple_rule", "no_model"]
 
+LIBRARIES = ("lifetimes", "optuna", "scikit-learn", "xgboost-cpu")
 # SHAP values of this many test rows are enough for a mean per feature.
 _IMPORTANCE_ROWS = 2_000
+# A search or a back-test of more rows costs minutes and tells no more.
+_MOST_ROWS = 200_000
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -45,9 +56,15 @@ class TrainingResult:
         positives: How many of them are positive.
         split: The cutoffs of each part; None without a test.
         rows: Rows of each part, by name.
+        trials: How many hyper-parameters were tried; 0 where the spec's were kept.
         metrics: On the test part, flat: `xgboost.roc_auc`, `base_rate.log_loss`, … Empty without a test.
+        intervals: The 95 % interval of each metric, over users drawn with replacement.
+        back_test: One row per fold and estimator, with its metrics; see `ml.backtest.back_test`.
         rounds: Trees kept; 0 without any.
         importance: Mean absolute contribution in log-odds of each feature on the test part, of the trees.
+        shap: Contributions of a sample of the test part, shape (m, k), and `shap_x` its features.
+        reference: The test part's features and probabilities, as later nights are compared with; None without a test.
+        test_rows: The test part itself; None without one.
         test: The test part: user_key, as_of, the label and one column of probabilities per estimator.
         trained_at: When, UTC.
     """
@@ -64,9 +81,16 @@ class TrainingResult:
     positives: int
     split: TimeSplit | None = None
     rows: dict[str, int] = field(default_factory=dict)
+    trials: int = 0
     metrics: dict[str, float] = field(default_factory=dict)
+    intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
+    back_test: pd.DataFrame = field(default_factory=pd.DataFrame, repr=False)
     rounds: int = 0
     importance: dict[str, float] = field(default_factory=dict)
+    shap: Array = field(default_factory=lambda: np.empty((0, 0)), repr=False)
+    shap_x: Array = field(default_factory=lambda: np.empty((0, 0)), repr=False)
+    reference: Reference | None = field(default=None, repr=False)
+    test_rows: Snapshots | None = field(default=None, repr=False)
     test: pd.DataFrame = field(default_factory=pd.DataFrame, repr=False)
     trained_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
@@ -85,14 +109,17 @@ class TrainingResult:
             "calibration": self.spec.calibration,
             "horizon_days": self.horizon_days,
             "seed": self.seed,
+            "trials": self.trials,
             "rounds": self.rounds,
         }
 
-    def to_row(self, *, path: str = "") -> dict[str, Any]:
+    def to_row(self, *, path: str = "", decision: Decision | None = None, as_of: date | None = None) -> dict[str, Any]:
         """One row of `ops.model_versions`; metrics, features and params are JSON text.
 
         Args:
             path: Where the registry keeps it.
+            decision: Whether it scores from now on, and why.
+            as_of: The newest as-of date there was.
         """
         return {
             "model": self.spec.name,
@@ -108,23 +135,38 @@ class TrainingResult:
             "n_test": self.rows.get("test", 0),
             "data_fingerprint": self.data_fingerprint,
             "path": path,
+            "is_champion": decision.promoted if decision else True,
+            "decision": decision.reason if decision else "",
+            "trained_as_of": as_of,
+            "intervals": json.dumps(self.intervals, sort_keys=True),
+            "back_test": self.back_test.to_json(orient="records"),
         }
 
 
-def train(frame: pd.DataFrame, spec: ModelSpec, *, horizon_days: int, seed: int = 0, n_jobs: int = 2) -> TrainingResult:
+def train(
+    frame: pd.DataFrame,
+    spec: ModelSpec,
+    *,
+    horizon_days: int,
+    seed: int = 0,
+    n_jobs: int = 2,
+    tuning_seconds: float = 0.0,
+) -> TrainingResult:
     """Trains the model and the simple rules, tests all on the latest outcomes and picks what scores.
 
-    The trees grow on the oldest part, stop early on a later one, are calibrated on one later still and
-    meet the test part once. The simple rules, which need no tuning, may use every row before the test.
-    The trees are published if their log loss on the test is lower than every rule's. A history too small
-    for that yields the base rate of all labelled rows, never an error.
+    The trees grow on the oldest part, with hyper-parameters searched for and stopped early on a later one, are
+    calibrated on one later still, grown again in the same number on all of these, and meet the test part once. The
+    simple rules, which need no tuning, may use every row before the test. The trees are published if their log loss on
+    the test is lower than every rule's. A history too small for that yields the base rate of all labelled rows, never
+    an error.
 
     Args:
         frame: One row per (user_key, as_of) with the spec's features and label; any row order.
         spec: The model.
         horizon_days: How far the label looks ahead, the least embargo between parts.
-        seed: Of the trees' sampling.
+        seed: Of the search and the trees' sampling.
         n_jobs: Threads; never changes the result.
+        tuning_seconds: What the search may cost, about; see `ml.tuning.trials_for`.
 
     Raises:
         ValueError: The frame breaks its contract (see `Snapshots.from_frame`), or the horizon is not
@@ -134,7 +176,6 @@ def train(frame: pd.DataFrame, spec: ModelSpec, *, horizon_days: int, seed: int 
     fingerprint = known.fingerprint()
     split, obstacle = _choose_split(known, spec, horizon_days=horizon_days)
     facts: dict[str, Any] = {
-        "spec": spec,
         "horizon_days": horizon_days,
         "seed": seed,
         "data_fingerprint": fingerprint,
@@ -144,15 +185,18 @@ def train(frame: pd.DataFrame, spec: ModelSpec, *, horizon_days: int, seed: int 
     if split is None:
         return TrainingResult(
             **facts,
+            spec=spec,
             predictor=BaseRate(spec).fit(known.x, known.y),
             version=BaseRate.name,
             verdict="no_model",
             explanation=f"No {spec.name} model: {obstacle}; everyone gets the base rate.",
         )
 
+    start = fit_start(known.at(split.train), spec, horizon_days=horizon_days)
+    tuned, trials = _tuned(known, split, spec, start, seed=seed, n_jobs=n_jobs, seconds=tuning_seconds)
     before, test = known.at(split.before_test), known.at(split.test)
-    trees = _fit_trees(known, split, spec, seed=seed, n_jobs=n_jobs)
-    contenders: list[Predictor] = [trees, *fit_baselines(spec, before.x, before.y)]
+    trees = _fit_trees(known, split, tuned, start, horizon_days=horizon_days, seed=seed, n_jobs=n_jobs)
+    contenders = [trees, *fit_rules(before, spec, horizon_days=horizon_days)]
     predicted = {contender.name: contender.predict_proba(test.x)[:, 1] for contender in contenders}
     measured = {name: evaluate(test.y, probability) for name, probability in predicted.items()}
     loss = {name: metrics["log_loss"] for name, metrics in measured.items()}
@@ -160,11 +204,12 @@ def train(frame: pd.DataFrame, spec: ModelSpec, *, horizon_days: int, seed: int 
     wins = loss[trees.name] < loss[best_rule.name]
     winner = trees if wins else best_rule
     sample = test.x[:: max(1, -(-len(test) // _IMPORTANCE_ROWS))]
-    importance = np.abs(trees.contributions(sample)).mean(axis=0)
+    shap = trees.contributions(sample)
     return TrainingResult(
         **facts,
+        spec=tuned,
         predictor=winner,
-        version=_version(winner.name, spec, fingerprint, horizon_days=horizon_days, seed=seed),
+        version=_version(winner.name, spec, fingerprint, horizon_days=horizon_days, seed=seed, trials=trials),
         verdict="model" if wins else "simple_rule",
         explanation=(
             f"The trees' log loss on the test, {loss[trees.name]:.4f}, is "
@@ -174,11 +219,48 @@ def train(frame: pd.DataFrame, spec: ModelSpec, *, horizon_days: int, seed: int 
         ),
         split=split,
         rows={name: len(known.at(cutoffs)) for name, cutoffs in split.parts().items()},
+        trials=trials,
         metrics={f"{name}.{metric}": value for name, values in measured.items() for metric, value in values.items()},
+        intervals={
+            f"{name}.{metric}": ends
+            for name, probability in predicted.items()
+            for metric, ends in intervals(test.y, probability, test.user_keys, seed=seed).items()
+        },
+        back_test=back_test(
+            known.of_some_users(_MOST_ROWS),
+            tuned,
+            horizon_days=horizon_days,
+            rounds=trees.rounds_,
+            seed=seed,
+            n_jobs=n_jobs,
+        ),
         rounds=trees.rounds_,
-        importance=dict(zip(spec.feature_names, map(float, importance), strict=True)),
+        importance=dict(zip(spec.feature_names, map(float, np.abs(shap).mean(axis=0)), strict=True)),
+        shap=shap,
+        shap_x=sample,
+        test_rows=test,
+        reference=Reference.of(spec, test.x, predicted[winner.name]),
         test=pd.DataFrame({"user_key": test.user_keys, "as_of": test.as_of, spec.label: test.y, **predicted}),
     )
+
+
+def _tuned(
+    known: Snapshots,
+    split: TimeSplit,
+    spec: ModelSpec,
+    start: BuyTillYouDie | None,
+    *,
+    seed: int,
+    n_jobs: int,
+    seconds: float,
+) -> tuple[ModelSpec, int]:
+    """The spec with the hyper-parameters that a search found, and how many it tried."""
+    if not len(split.validation):
+        return spec, 0
+    rows, later = known.at(split.train).of_some_users(_MOST_ROWS), known.at(split.validation).of_some_users(_MOST_ROWS)
+    trials = trials_for(len(rows), len(spec.features), seconds=seconds)
+    trees, _ = tune(spec, (rows.x, rows.y), (later.x, later.y), start=start, trials=trials, seed=seed, n_jobs=n_jobs)
+    return replace(spec, trees=trees), trials if trials > 1 else 0
 
 
 def _choose_split(known: Snapshots, spec: ModelSpec, *, horizon_days: int) -> tuple[TimeSplit | None, str]:
@@ -206,21 +288,35 @@ def _rarest(y: Array) -> int:
     return int(min(y.sum(), len(y) - y.sum()))
 
 
-def _fit_trees(known: Snapshots, split: TimeSplit, spec: ModelSpec, *, seed: int, n_jobs: int) -> BoostedTrees:
+def _fit_trees(
+    known: Snapshots,
+    split: TimeSplit,
+    spec: ModelSpec,
+    start: BuyTillYouDie | None,
+    *,
+    horizon_days: int,
+    seed: int,
+    n_jobs: int,
+) -> BoostedTrees:
     def part(cutoffs: Array) -> tuple[Array, Array] | None:
         rows = known.at(cutoffs)
         return (rows.x, rows.y) if len(rows) else None
 
     train_rows = known.at(split.train)
-    return BoostedTrees(spec, seed=seed, n_jobs=n_jobs).fit(
+    trees = BoostedTrees(spec, seed=seed, n_jobs=n_jobs).fit(
         train_rows.x,
         train_rows.y,
         validation=part(split.validation),
         calibration=part(split.calibration),
+        start=start,
     )
+    if not len(split.validation):
+        return trees
+    before = known.at(split.before_test)
+    return trees.grown_again(before.x, before.y, start=fit_start(before, spec, horizon_days=horizon_days))
 
 
-def _version(estimator: str, spec: ModelSpec, fingerprint: str, *, horizon_days: int, seed: int) -> str:
+def _version(estimator: str, spec: ModelSpec, fingerprint: str, *, horizon_days: int, seed: int, trials: int) -> str:
     """The estimator's name and a digest of all that determines it; the base rate is just `base_rate`."""
     if estimator == BaseRate.name:
         return estimator
@@ -229,7 +325,7 @@ def _version(estimator: str, spec: ModelSpec, fingerprint: str, *, horizon_days:
         "data": fingerprint,
         "horizon_days": horizon_days,
         "seed": seed,
-        "xgboost": xgboost.__version__,
-        "scikit-learn": sklearn.__version__,
+        "trials": trials,
+        **{library: version_of(library) for library in LIBRARIES},
     }
     return f"{estimator}-{hashlib.sha256(json.dumps(origin, sort_keys=True).encode()).hexdigest()[:12]}"

@@ -2,7 +2,7 @@
 
 import base64
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -13,20 +13,23 @@ from dagster import (
     AssetCheckSeverity,
     AssetExecutionContext,
     AssetKey,
+    AssetSpec,
     Definitions,
     MaterializeResult,
     MetadataValue,
-    asset,
     asset_check,
+    multi_asset,
 )
 
 from ml.spec import ModelSpec
 from orchestration import ledger
 from orchestration.gates import Verdict
 from orchestration.house import House
+from orchestration.model_checks import drift_of, leak_proofs, newest_decision
 from orchestration.models import (
     ModelNight,
     features_of,
+    history_of,
     predictions_of,
     read_features,
     read_predictions,
@@ -46,10 +49,8 @@ DONE = {
 
 def scored_model(spec: ModelSpec, house: House, *, horizon_days: int) -> Definitions:
     """The asset ``ml/<model>_predictions`` and the Great Expectations gates around it."""
-    features, predictions = (
-        AssetKey(["features", f"{spec.name}_features"]),
-        AssetKey(["ml", f"{spec.name}_predictions"]),
-    )
+    features = AssetKey(["features", f"{spec.name}_features"])
+    predictions, history = (AssetKey(["ml", f"{spec.name}_{what}"]) for what in ("predictions", "score_history"))
 
     @asset_check(
         asset=features,
@@ -62,23 +63,40 @@ def scored_model(spec: ModelSpec, house: House, *, horizon_days: int) -> Definit
             context, house, spec, features_of(spec), _audit_features, verdict=house.declarations.gates.features
         )
 
-    @asset(
-        key=predictions,
-        group_name="ml",
-        kinds={"xgboost", "duckdb"},
+    @multi_asset(
+        name=f"{spec.name}_model",
+        specs=[
+            AssetSpec(
+                predictions,
+                group_name="ml",
+                kinds={"xgboost", "duckdb"},
+                deps=[features],
+                description=f"{spec.question.format(horizon_days=horizon_days)} One row per eligible user.",
+            ),
+            AssetSpec(
+                history,
+                group_name="ml",
+                kinds={"duckdb"},
+                deps=[features],
+                description="The last predictions of each week. One row per user and week.",
+            ),
+        ],
         required_resource_keys={"night"},
-        deps=[features],
-        description=f"{spec.question.format(horizon_days=horizon_days)} One row per eligible user.",
     )
-    def predict(context: AssetExecutionContext) -> MaterializeResult[Any]:
+    def predict(context: AssetExecutionContext) -> Iterator[MaterializeResult[Any]]:
         with connect(house.settings) as connection:
             night = refresh_model(connection, house.settings, spec, horizon_days=horizon_days)
-        context.log.info(f"{spec.name}: {DONE[night.done]}{night.explanation} {night.users_scored:,} users scored")
-        return MaterializeResult(
+            kept = connection.execute(f"select count(*) from {history_of(spec)}").fetchall()[0][0]
+        said = f"{night.explanation} {night.decision}".strip()
+        context.log.info(f"{spec.name}: {DONE[night.done]}{said} {night.users_scored:,} users scored")
+        yield MaterializeResult(asset_key=history, metadata={"dagster/row_count": kept})
+        yield MaterializeResult(
+            asset_key=predictions,
             metadata={
                 "dagster/row_count": night.users_scored,
                 "verdict": night.verdict,
                 "explanation": night.explanation,
+                "decision": night.decision,
                 "model_version": night.version,
                 "model": MetadataValue.path(str(house.settings.root / night.home)),
                 "metrics": MetadataValue.md(_metrics_table(night)),
@@ -93,7 +111,7 @@ def scored_model(spec: ModelSpec, house: House, *, horizon_days: int) -> Definit
                     )
                     for png in sorted((house.settings.root / night.home).glob("*.png"))
                 },
-            }
+            },
         )
 
     @asset_check(
@@ -106,7 +124,49 @@ def scored_model(spec: ModelSpec, house: House, *, horizon_days: int) -> Definit
         verdict = house.declarations.gates.scores
         return _gate(context, house, spec, predictions_of(spec), _audit_scores, verdict=verdict)
 
-    return Definitions(assets=[predict], asset_checks=[features_gate, scores_gate])
+    @asset_check(
+        asset=predictions,
+        name=f"newest_{spec.name}_model_was_promoted",
+        description="The newest model trained is the one that scores: it beats every simple rule and the one before.",
+    )
+    def promotion(context: AssetCheckExecutionContext) -> AssetCheckResult:
+        with connect(house.settings) as connection:
+            decision, promoted = newest_decision(connection, spec)
+        return AssetCheckResult(passed=promoted, severity=AssetCheckSeverity.WARN, description=decision)
+
+    @asset_check(
+        asset=predictions,
+        name=f"{spec.name}_users_look_as_they_did",
+        description="Features and scores are spread as in the model's test: no population stability index over 0.25.",
+    )
+    def drift(context: AssetCheckExecutionContext) -> AssetCheckResult:
+        with connect(house.settings) as connection:
+            found = drift_of(connection, house.settings, spec)
+        return AssetCheckResult(
+            passed=not found.drifted,
+            severity=AssetCheckSeverity.WARN,
+            description=found.said,
+            metadata={"psi": MetadataValue.md(_psi_table(found.psi))} if found.psi else {},
+        )
+
+    @asset_check(
+        asset=predictions,
+        name=f"{spec.name}_training_cannot_look_ahead",
+        description="Labels dealt out at random are not learnt, and the parts of the split are an embargo apart.",
+    )
+    def leaks(context: AssetCheckExecutionContext) -> AssetCheckResult:
+        with connect(house.settings) as connection:
+            holds, said = leak_proofs(connection, house.settings, spec, horizon_days=horizon_days)
+        context.log.info(said)
+        return AssetCheckResult(passed=holds, severity=AssetCheckSeverity.ERROR, description=said)
+
+    checks = [features_gate, scores_gate, promotion, drift, leaks]
+    return Definitions(assets=[predict], asset_checks=checks)
+
+
+def _psi_table(psi: dict[str, float]) -> str:
+    lines = [f"| {name} | {value:.3f} |" for name, value in list(psi.items())[:10]]
+    return "\n".join(["| most drifted | PSI |", "|---|---:|", *lines])
 
 
 def _audit_features(connection: duckdb.DuckDBPyConnection, spec: ModelSpec) -> "Audit":

@@ -1,12 +1,14 @@
 """From a features table to predictions: trains, registers and scores one model. Dagster-free.
 
-The same outcomes and code give the same model, and the same features the same scores. So a model is trained when more
-outcomes are known, which is not every night, and scores when a feature has changed.
+The same outcomes and code give the same model, and the same features the same scores. So a model is trained when a week
+has brought more outcomes, and scores when a feature has changed. What is trained is a challenger: it scores only if it
+is not worse than the champion, the model that did so far.
 """
 
 import json
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import date
 from typing import TYPE_CHECKING, Any, Literal
 
 import duckdb
@@ -18,7 +20,12 @@ from orchestration.settings import Settings
 if TYPE_CHECKING:
     import pandas as pd
 
+    from ml.registry import LoadedModel
     from ml.scoring import Scorer
+
+RETRAIN_AFTER_DAYS = 7
+# A change of the number of outcomes by this share is more than late events: a source came or went.
+MOVED = 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +41,8 @@ class ModelNight:
         metrics: On the test part, flat.
         home: Where the registry keeps it, relative to the data directory.
         users_scored: How many users have a score.
+        decision: Of the newest challenger: whether it was promoted, and why, one sentence.
+        promoted: Whether it was.
     """
 
     done: Literal["trained", "scored", "unchanged"]
@@ -44,6 +53,8 @@ class ModelNight:
     metrics: dict[str, float]
     home: str
     users_scored: int
+    decision: str
+    promoted: bool
 
 
 def read_features(connection: duckdb.DuckDBPyConnection, spec: ModelSpec) -> "pd.DataFrame":
@@ -66,58 +77,163 @@ def predictions_of(spec: ModelSpec) -> str:
     return f"ml.{spec.name}_predictions"
 
 
+def history_of(spec: ModelSpec) -> str:
+    """The name of the table of the model's predictions, week by week."""
+    return f"ml.{spec.name}_score_history"
+
+
 def refresh_model(
     connection: duckdb.DuckDBPyConnection, settings: Settings, spec: ModelSpec, *, horizon_days: int
 ) -> ModelNight:
-    """Train on every labelled snapshot, store the model and score everyone eligible now, where that changes anything.
+    """Train a challenger where one is due, and let it or the champion score everyone, where anything has changed.
 
-    Predictions and the row in ``ops.model_versions`` are written in one transaction.
+    A challenger is due where there is no champion, where code or definitions have changed, and where outcomes have
+    changed and either a week of data has passed since the last training or their number has moved by a tenth.
+    Predictions, their history and the row in ``ops.model_versions`` are written in one transaction.
     """
-    recipe = (spec.fingerprint(), horizon_days, ledger.code_of("ml"))
+    recipe = (spec.fingerprint(), horizon_days, settings.tuning_seconds, ledger.code_of("ml"))
     scoring, tables = f"scores of {spec.name}", [features_of(spec), predictions_of(spec)]
     version = ledger.known(connection, scoring, ledger.fingerprint(connection, tables, *recipe))
     if version and _is_stored(connection, settings, spec, version):
         return _told(connection, spec, version, done="unchanged")
 
     # Imported here: it takes a second that a night without news should not pay.
-    from ml.registry import Registry, RegistryError
     from ml.scoring import score
-    from ml.training import train
 
-    frame, registry = read_features(connection, spec), Registry(settings.models)
-    training, known_outcomes = f"training of {spec.name}", f"(from {features_of(spec)} where {spec.label} is not null)"
-    outcomes = ledger.fingerprint(connection, [known_outcomes], *recipe)
-    version = ledger.known(connection, training, outcomes)
-    model: Scorer | None = None
+    frame = read_features(connection, spec)
+    champion = _champion(connection, settings, spec, horizon_days=horizon_days)
+    model: Scorer | None = champion
     row: dict[str, Any] = {}
-    if version and _is_stored(connection, settings, spec, version):
-        with suppress(RegistryError):
-            model = registry.load(spec, version)
-    if model is None:
-        model = trained = train(frame, spec, horizon_days=horizon_days, n_jobs=settings.threads)
-        row = trained.to_row(path=str(registry.save(trained).relative_to(settings.root)))
+    outcomes = _outcomes(connection, spec, recipe)
+    if champion is None or _is_due(connection, spec, outcomes):
+        model, row = _train(settings, spec, frame, champion, horizon_days=horizon_days)
+    assert model is not None
     scores = score(model, frame[frame["as_of"] == frame["as_of"].max()])
     connection.register("scores", scores)
     connection.begin()
     connection.execute(f"delete from {predictions_of(spec)}")
     connection.execute(
         f"""
-        insert into {predictions_of(spec)}
-        select user_key, as_of, probability, decile, top_reasons, model_version from scores order by user_key
+        insert into {predictions_of(spec)} by name
+        select user_key, as_of, probability, decile, top_reasons, model_version, is_base_rate
+        from scores order by user_key
         """
     )
+    _keep_history(connection, spec)
     if row:
         query = "delete from ops.model_versions where model = ? and version = ?"
-        connection.execute(query, [spec.name, model.version])
+        connection.execute(query, [spec.name, row["version"]])
+        if row["is_champion"]:
+            connection.execute("update ops.model_versions set is_champion = false where model = ?", [spec.name])
         connection.execute(
             f"insert into ops.model_versions ({', '.join(row)}) values ({', '.join('?' * len(row))})",
             list(row.values()),
         )
-        ledger.note(connection, training, outcomes, model.version)
+        ledger.note(connection, f"training of {spec.name}", outcomes.inputs, outcomes.to_json())
     ledger.note(connection, scoring, ledger.fingerprint(connection, tables, *recipe), model.version)
     connection.commit()
     connection.unregister("scores")
     return _told(connection, spec, model.version, done="trained" if row else "scored")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Outcomes:
+    """What a training would learn from.
+
+    Attributes:
+        inputs: A hash of all labelled rows and the recipe.
+        recipe: A hash of the recipe alone.
+        rows: How many labelled rows there are.
+        as_of: The newest as-of date, labelled or not, ISO; empty without any.
+    """
+
+    inputs: str
+    recipe: str
+    rows: int
+    as_of: str
+
+    def to_json(self) -> str:
+        return json.dumps({"recipe": self.recipe, "rows": self.rows, "as_of": self.as_of})
+
+
+def _outcomes(connection: duckdb.DuckDBPyConnection, spec: ModelSpec, recipe: tuple[object, ...]) -> _Outcomes:
+    labelled = f"(from {features_of(spec)} where {spec.label} is not null)"
+    query = f"select count({spec.label}), coalesce(max(as_of), date '0001-01-01') from {features_of(spec)}"
+    rows, as_of = connection.execute(query).fetchall()[0]
+    return _Outcomes(
+        inputs=ledger.fingerprint(connection, [labelled], *recipe),
+        recipe=ledger.fingerprint(connection, [], *recipe),
+        rows=rows,
+        as_of=str(as_of)[:10],
+    )
+
+
+def _is_due(connection: duckdb.DuckDBPyConnection, spec: ModelSpec, outcomes: _Outcomes) -> bool:
+    """Whether to train again although there is a champion."""
+    query = "select inputs, outcome from increments.work_done where work = ?"
+    found = connection.execute(query, [f"training of {spec.name}"]).fetchall()
+    if not found:
+        return True
+    inputs, then = found[0][0], json.loads(found[0][1])
+    if inputs == outcomes.inputs:
+        return False
+    days = (date.fromisoformat(outcomes.as_of) - date.fromisoformat(then["as_of"])).days
+    moved = abs(outcomes.rows - then["rows"]) > MOVED * then["rows"]
+    return then["recipe"] != outcomes.recipe or not 0 <= days < RETRAIN_AFTER_DAYS or moved
+
+
+def _champion(
+    connection: duckdb.DuckDBPyConnection, settings: Settings, spec: ModelSpec, *, horizon_days: int
+) -> "LoadedModel | None":
+    """What scores so far; None where nothing does, or it answers another question or cannot be read."""
+    from ml.registry import Registry, RegistryError
+
+    query = "select version from ops.model_versions where model = ? and is_champion"
+    for (version,) in connection.execute(query, [spec.name]).fetchall():
+        with suppress(RegistryError):
+            champion = Registry(settings.models).load(spec, version)
+            if champion.metadata["parameters"]["horizon_days"] == horizon_days:
+                return champion
+    return None
+
+
+def _train(
+    settings: Settings, spec: ModelSpec, frame: "pd.DataFrame", champion: "LoadedModel | None", *, horizon_days: int
+) -> "tuple[Scorer, dict[str, Any]]":
+    """The model that scores from now on, and the challenger's row of `ops.model_versions`."""
+    from ml.promotion import decide
+    from ml.registry import Registry
+    from ml.training import train
+
+    challenger = train(
+        frame, spec, horizon_days=horizon_days, n_jobs=settings.threads, tuning_seconds=settings.tuning_seconds
+    )
+    decision = decide(
+        challenger,
+        champion.predictor if champion else None,
+        champion_version=champion.version if champion else "",
+    )
+    home = Registry(settings.models).save(challenger, decision)
+    as_of = None if frame.empty else frame["as_of"].max().date()
+    row = challenger.to_row(path=str(home.relative_to(settings.root)), decision=decision, as_of=as_of)
+    return (challenger if decision.promoted or champion is None else champion), row
+
+
+def _keep_history(connection: duckdb.DuckDBPyConnection, spec: ModelSpec) -> None:
+    """Keep the new scores in place of those as of the same week: a row per user and night would be too many to keep."""
+    predictions, history = predictions_of(spec), history_of(spec)
+    connection.execute(
+        f"""
+        delete from {history}
+        where date_trunc('week', as_of) in (select date_trunc('week', as_of) from {predictions})
+        """
+    )
+    connection.execute(
+        f"""
+        insert into {history} by name
+        select user_key, as_of, probability, decile, model_version from {predictions} order by user_key
+        """
+    )
 
 
 def _is_stored(connection: duckdb.DuckDBPyConnection, settings: Settings, spec: ModelSpec, version: str) -> bool:
@@ -137,8 +253,12 @@ def _told(
     columns = "estimator, verdict, explanation, metrics, path"
     query = f"select {columns} from ops.model_versions where model = ? and version = ?"
     estimator, verdict, explanation, metrics, path = connection.execute(query, [spec.name, version]).fetchall()[0]
+    newest = "select decision, is_champion from ops.model_versions where model = ? order by trained_at desc limit 1"
+    decision, promoted = connection.execute(newest, [spec.name]).fetchall()[0]
     return ModelNight(
         done=done,
+        decision=decision or "",
+        promoted=bool(promoted),
         version=version,
         estimator=estimator,
         verdict=verdict,

@@ -24,6 +24,9 @@ class Settings(BaseSettings):
     data_dir: Path = PROJECT_ROOT / "data"
     memory_limit: str = Field(default="4GB", description="DuckDB's memory limit, as DuckDB spells it")
     ui_port: int = Field(default=3000, ge=1, le=65535, description="where `make ui` listens, on this machine only")
+    tuning_seconds: float = Field(
+        default=60, ge=0, description="what the search for a model's hyper-parameters may cost, about; 0 for none"
+    )
     threads: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1)
 
     @cached_property

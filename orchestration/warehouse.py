@@ -11,12 +11,35 @@ import duckdb
 from orchestration.damage import suspect
 from orchestration.settings import DBT_PROJECT_DIR, Settings
 
+MODELS = ("churn", "conversion")
+
 PREDICTIONS = """
 create table if not exists ml.{model}_predictions (
     user_key varchar, as_of date, probability double, decile integer, top_reasons varchar[],
-    model_version varchar
+    model_version varchar, is_base_rate boolean
 )
 """
+
+SCORE_HISTORY = """
+create table if not exists ml.{model}_score_history (
+    user_key varchar, as_of date, probability double, decile integer, model_version varchar
+)
+"""
+
+# What a warehouse of an earlier version has not.
+MIGRATIONS = (
+    *(f"alter table ml.{model}_predictions add column if not exists is_base_rate boolean" for model in MODELS),
+    *(
+        f"alter table ops.model_versions add column if not exists {column}"
+        for column in (
+            "is_champion boolean",
+            "decision varchar",
+            "trained_as_of date",
+            "intervals varchar",
+            "back_test varchar",
+        )
+    ),
+)
 
 OPS_TABLES = (
     """
@@ -34,7 +57,8 @@ OPS_TABLES = (
     create table if not exists ops.model_versions (
         model varchar, version varchar, trained_at timestamp, estimator varchar, verdict varchar,
         explanation varchar, metrics varchar, features varchar, params varchar, n_train bigint, n_test bigint,
-        data_fingerprint varchar, path varchar
+        data_fingerprint varchar, path varchar, is_champion boolean, decision varchar, trained_as_of date,
+        intervals varchar, back_test varchar
     )
     """,
     """
@@ -91,8 +115,11 @@ def connect(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
             connection.execute(f"create schema if not exists {schema}")
         for table in (*OPS_TABLES, *INCREMENTS_TABLES):
             connection.execute(table)
-        for model in ("churn", "conversion"):
+        for model in MODELS:
             connection.execute(PREDICTIONS.format(model=model))
+            connection.execute(SCORE_HISTORY.format(model=model))
+        for statement in MIGRATIONS:
+            connection.execute(statement)
         yield connection
 
 

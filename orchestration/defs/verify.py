@@ -12,6 +12,7 @@ from dagster import (
 )
 
 from orchestration.house import open_house
+from orchestration.leaks import recompute_snapshots
 from orchestration.manifest import load_manifest
 from orchestration.verify import cure, verify
 
@@ -36,10 +37,28 @@ def marts_equal_a_full_rebuild(context: AssetCheckExecutionContext) -> AssetChec
     )
 
 
+@asset_check(
+    asset=["features", "user_snapshots"],
+    name="snapshots_follow_from_what_was_known",
+    description="Features of some users as of a past date, built anew from the events before it, are those stored.",
+)
+def snapshots_follow_from_what_was_known(context: AssetCheckExecutionContext) -> AssetCheckResult:
+    """Rebuild a sample from the past."""
+    found = recompute_snapshots(HOUSE.settings, HOUSE.declarations.dbt_vars())
+    said = (
+        "The history has no cutoff that lies in the past yet."
+        if found.as_of is None
+        else f"{found.users} users as of {found.as_of}: {found.count} differ"
+        + (f", such as {', '.join(found.differing)}. {cure(HOUSE.settings)}" if found.count else ".")
+    )
+    context.log.info(said)
+    return AssetCheckResult(passed=not found.count, severity=AssetCheckSeverity.ERROR, description=said)
+
+
 weekly_verification = define_asset_job(
     name="weekly_verification",
-    selection=AssetSelection.checks(marts_equal_a_full_rebuild),
-    description="The marts against a full rebuild.",
+    selection=AssetSelection.checks(marts_equal_a_full_rebuild, snapshots_follow_from_what_was_known),
+    description="The marts against a full rebuild, and features against the past.",
     config={"loggers": {"console": {}}},
 )
 

@@ -40,6 +40,8 @@ MARTS = (
     "conversion_paths",
     "churn_scores",
     "conversion_scores",
+    "score_history",
+    "score_performance",
 )
 
 

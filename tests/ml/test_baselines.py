@@ -7,8 +7,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
-from ml.baselines import BaseRate, LogisticBaseline, RecencyRule, fit_baselines
+from ml.baselines import BaseRate, LogisticBaseline, RecencyRule
 from ml.churn import CHURN
+from ml.rules import fit_rules
 from ml.snapshots import Snapshots
 from ml.spec import Feature, ModelSpec
 from tests.ml.synthetic import snapshots
@@ -71,7 +72,7 @@ def test_logistic_regression_equals_a_scikit_learn_pipeline() -> None:
 
 def test_contributions_of_every_rule_add_up_to_the_log_odds() -> None:
     known = Snapshots.from_frame(snapshots(label="churned", users=60), CHURN).labelled()
-    for rule in fit_baselines(CHURN, known.x, known.y):
+    for rule in fit_rules(known, CHURN, horizon_days=14):
         p = rule.predict_proba(known.x)[:, 1]
         rest = np.log(p / (1 - p)) - rule.contributions(known.x).sum(axis=1)
         assert np.ptp(rest) < 1e-6, rule.name
@@ -79,7 +80,7 @@ def test_contributions_of_every_rule_add_up_to_the_log_odds() -> None:
 
 def test_every_rule_survives_its_file_exactly() -> None:
     known = Snapshots.from_frame(snapshots(label="churned", users=30), CHURN).labelled()
-    for rule in fit_baselines(CHURN, known.x, known.y):
+    for rule in fit_rules(known, CHURN, horizon_days=14):
         again = type(rule).from_bytes(replace(CHURN), rule.to_bytes())
         np.testing.assert_array_equal(again.predict_proba(known.x), rule.predict_proba(known.x))
         np.testing.assert_array_equal(again.contributions(known.x), rule.contributions(known.x))

@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 
 from ml import registry as registry_module
-from ml.baselines import fit_baselines
 from ml.churn import CHURN
 from ml.registry import Registry, RegistryError
+from ml.rules import fit_rules
 from ml.scoring import score
 from ml.snapshots import Snapshots
 from ml.training import TrainingResult, train
@@ -99,7 +99,7 @@ def test_simple_rules_are_kept_as_well(
     registry: Registry, churn_result: TrainingResult, churn_frame, churn_now, rule: str
 ) -> None:
     known = Snapshots.from_frame(churn_frame, CHURN).labelled()
-    predictor = next(one for one in fit_baselines(CHURN, known.x, known.y) if one.name == rule)
+    predictor = next(one for one in fit_rules(known, CHURN, horizon_days=14) if one.name == rule)
     result = replace(churn_result, predictor=predictor, version=rule, verdict="simple_rule", test=pd.DataFrame())
     home = registry.save(result)
     assert (home / "model.json").exists()

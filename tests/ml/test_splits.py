@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ml.snapshots import Array
-from ml.splits import candidate_splits
+from ml.splits import candidate_splits, rolling_folds
 
 DAY_ZERO = np.datetime64("2024-01-01")
 
@@ -78,3 +78,22 @@ def test_the_embargo_takes_exactly_the_horizon() -> None:
 def test_a_horizon_must_look_ahead() -> None:
     with pytest.raises(ValueError, match="at least 1 day"):
         list(candidate_splits(weekly(12), horizon_days=0))
+
+
+@given(cutoffs=st.sets(st.integers(0, 700), min_size=1, max_size=90), horizon=st.integers(1, 60))
+def test_folds_learn_only_from_what_was_known_when_they_test(cutoffs, horizon) -> None:
+    folds = rolling_folds(days(sorted(cutoffs)), horizon_days=horizon)
+    assert len(folds) <= 6
+    for fold in folds:
+        assert fold.train.max() + np.timedelta64(horizon, "D") <= fold.test.min()
+    for earlier, later in itertools.pairwise(folds):
+        assert earlier.test.max() < later.test.min()
+        assert set(earlier.train) <= set(later.train)
+
+
+def test_folds_go_by_months_where_there_are_enough() -> None:
+    year, quarter = rolling_folds(weekly(52), horizon_days=30), rolling_folds(weekly(9), horizon_days=30)
+    assert len(year) == 6
+    assert all(len(fold.test) >= 4 for fold in year[:-1])
+    assert {len(fold.test) for fold in quarter} == {1}
+    assert len(quarter) >= 3

@@ -158,7 +158,7 @@ def test_the_row_for_sql_is_flat_and_whole(churn_result: TrainingResult) -> None
     row = churn_result.to_row(path="models/churn/x")
     assert json.loads(row["metrics"]) == churn_result.metrics
     assert json.loads(row["features"]) == list(CHURN.feature_names)
-    assert json.loads(row["params"])["max_depth"] == CHURN.trees.max_depth
+    assert json.loads(row["params"])["max_depth"] == churn_result.spec.trees.max_depth
     assert row["n_train"] == churn_result.rows["train"]
     assert row["trained_at"].tzinfo is None
     assert row["path"] == "models/churn/x"

@@ -1,5 +1,6 @@
 """A model's night: what is done anew, and what is left as it was."""
 
+from datetime import timedelta
 from pathlib import Path
 
 import duckdb
@@ -8,6 +9,7 @@ import pytest
 
 from ml.churn import CHURN
 from orchestration.ledger import fingerprint
+from orchestration.model_checks import drift_of, leak_proofs, newest_decision
 from orchestration.models import ModelNight, refresh_model
 from orchestration.settings import Settings
 from orchestration.warehouse import connect
@@ -66,16 +68,90 @@ def test_other_features_of_today_are_scored_by_the_same_model(settings: Settings
     pd.testing.assert_frame_equal(predictions(settings), after)
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        "update features.churn_features set churned = not churned where user_key = (select min(user_key) "
-        "from features.churn_features where churned is not null)",
-        "delete from ops.model_versions",
-    ],
+FLIP = (
+    "update features.churn_features set churned = not churned where user_key = (select min(user_key) "
+    "from features.churn_features where churned is not null)"
 )
-def test_other_outcomes_and_a_lost_record_are_trained_on(settings: Settings, change: str) -> None:
-    assert night(settings, change).done == "trained"
+
+
+def test_other_outcomes_are_trained_on_after_a_week_or_where_they_are_many(settings: Settings) -> None:
+    assert night(settings, FLIP).done == "scored"
+    week = "update increments.work_done set outcome = replace(outcome, '2024-06-03', '2024-05-27')"
+    assert night(settings, FLIP, week).done == "scored", "the outcomes are those that were trained on"
+    assert night(settings, FLIP).done == "trained"
+    many = "delete from features.churn_features where hash(user_key) % 5 = 0 and churned is not null"
+    assert night(settings, many).done == "trained"
+
+
+def test_a_lost_record_is_trained_anew(settings: Settings) -> None:
+    assert night(settings, "delete from ops.model_versions").done == "trained"
+
+
+def test_a_challenger_that_is_worse_is_refused_for_all_to_see(settings: Settings) -> None:
+    """Outcomes of the past turned round, those of the newest part as they were: what learns from them is worse."""
+    champion = night(settings)
+    with connect(settings) as connection:
+        test = connection.execute(
+            "select min(as_of) from features.churn_features where as_of > (select max(as_of) - interval 35 day from "
+            "features.churn_features)"
+        ).fetchall()[0][0]
+    worse = night(
+        settings,
+        f"update features.churn_features set churned = not churned where as_of < timestamp '{test}' - interval 14 day",
+        "update increments.work_done set outcome = replace(outcome, '2024-06-03', '2024-05-27')",
+    )
+    assert worse.done == "trained"
+    assert not worse.promoted
+    assert worse.decision.startswith("Refused: ")
+    assert worse.version == champion.version, "the champion scores on"
+    with connect(settings) as connection:
+        assert newest_decision(connection, CHURN) == (worse.decision, False)
+        assert connection.execute("select distinct model_version from ml.churn_predictions").fetchall() == [
+            (champion.version,)
+        ]
+        champions = connection.execute("select is_champion, count(*) from ops.model_versions group by all order by all")
+        assert champions.fetchall() == [(False, 1), (True, 1)]
+    assert night(settings).done == "unchanged"
+
+
+def test_history_keeps_the_last_scores_of_each_week(settings: Settings) -> None:
+    first = night(settings)
+    later = "update features.churn_features set as_of = as_of + interval {} day where churned is null"
+    with connect(settings) as connection:
+        monday = connection.execute("select max(as_of) from features.churn_features").fetchall()[0][0]
+    only_now = f"delete from features.churn_features where churned is null and as_of < '{monday:%Y-%m-%d}'"
+    night(settings, only_now, later.format(1))
+    night(settings, later.format(7))
+    with connect(settings) as connection:
+        days = connection.execute(
+            "select as_of, count(*) from ml.churn_score_history group by all order by all"
+        ).fetchall()
+    assert days == [
+        ((monday + timedelta(days=1)).date(), first.users_scored),
+        ((monday + timedelta(days=8)).date(), first.users_scored),
+    ]
+
+
+def test_drift_is_told_where_users_have_changed(settings: Settings) -> None:
+    night(settings)
+    with connect(settings) as connection:
+        assert not drift_of(connection, settings, CHURN).drifted
+        connection.execute("update features.churn_features set events_per_visit = 100 where churned is null")
+        found = drift_of(connection, settings, CHURN)
+        assert found.drifted
+        assert "events per visit" in found.said
+        assert drift_of(connection, settings, CHURN) == found
+
+
+def test_leak_proofs_hold_and_a_leak_is_found(settings: Settings) -> None:
+    with connect(settings) as connection:
+        holds, said = leak_proofs(connection, settings, CHURN, horizon_days=HORIZON_DAYS)
+        assert holds, said
+        assert "embargo" not in said
+        assert "at least 14 days apart" in said
+        holds, said = leak_proofs(connection, settings, CHURN, horizon_days=HORIZON_DAYS + 1)
+        assert not holds
+        assert "begins on" in said
 
 
 def test_another_horizon_and_a_lost_or_broken_model_are_trained_on(settings: Settings) -> None:

@@ -1,0 +1,64 @@
+"""Champion and challenger: whether a newly trained model may score in place of the one that does."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ml.baselines import BaseRate
+from ml.boosting import BoostedTrees
+from ml.bootstrap import paired_difference
+from ml.metrics import row_log_loss
+from ml.predictor import Predictor
+from ml.training import TrainingResult
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decision:
+    """Which of the two scores from now on.
+
+    Attributes:
+        promoted: Whether it is the challenger.
+        reason: Why, one sentence.
+    """
+
+    promoted: bool
+    reason: str
+
+
+def decide(challenger: TrainingResult, champion: Predictor | None, *, champion_version: str = "") -> Decision:
+    """Promotes the challenger unless it fails against a simple rule or is worse than the champion.
+
+    It is worse where the 95 % interval of the difference of their log losses lies above zero, both on the same draws of
+    the newest test part's users (see `ml.bootstrap`). The champion never learnt from that part: its horizons end last.
+
+    Args:
+        challenger: The newly trained model.
+        champion: What scores so far, if it can still be read.
+        champion_version: Its version.
+    """
+    if champion is None:
+        return Decision(promoted=True, reason="Promoted: no model has scored before.")
+    if champion_version == challenger.version:
+        return Decision(promoted=True, reason=f"Promoted: it is the champion, {champion_version}, trained again.")
+    if challenger.test_rows is None:
+        if isinstance(champion, BaseRate):
+            return Decision(promoted=True, reason="Promoted: it is a newer base rate.")
+        return Decision(
+            promoted=False, reason=f"Refused: nothing could be trained and tested; {champion_version} scores on."
+        )
+    if challenger.verdict == "simple_rule" and isinstance(champion, BoostedTrees):
+        return Decision(
+            promoted=False, reason=f"Refused: the trees do not beat every simple rule; {champion_version} scores on."
+        )
+    test = challenger.test_rows
+    ours, theirs = (
+        row_log_loss(test.y, predictor.predict_proba(test.x)[:, 1]) for predictor in (challenger.predictor, champion)
+    )
+    mean, low, high = paired_difference(ours, theirs, test.user_keys, seed=challenger.seed)
+    compared = (
+        f"its log loss on the newest test part is {ours.mean():.4f}, that of {champion_version} {theirs.mean():.4f} "
+        f"(difference {mean:+.4f}, 95 % interval {low:+.4f} to {high:+.4f})"
+    )
+    if low > 0:
+        return Decision(promoted=False, reason=f"Refused: {compared}; {champion_version} scores on.")
+    return Decision(promoted=True, reason=f"Promoted: {compared}.")
