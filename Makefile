@@ -13,10 +13,10 @@ export OMP_WAIT_POLICY := passive
 # Compiling a thousand modules at each start costs more than the night's SQL.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run ui sql docs test check verify proofs bench lock clean
+.PHONY: help run ui sql docs alert-test test check verify proofs bench lock clean
 
 help: ## This list.
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
 run: $(STAMP) ## One night: dumps to published marts, and a report. AVILA_DATA_DIR names another warehouse.
 	@$(BIN)/python -m orchestration.nightly
@@ -29,6 +29,9 @@ sql: $(STAMP) ## A SQL prompt on the published marts.
 
 docs: $(STAMP) ## dbt's documentation of every model, column and macro, as one page that opens offline.
 	@$(BIN)/python -m orchestration.docs
+
+alert-test: $(STAMP) ## A test message to every channel that alerts go to.
+	@$(BIN)/python -m orchestration.alerts --test
 
 test: $(STAMP) ## All tests.
 	@$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile

@@ -17,6 +17,8 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails
 
+from orchestration.alerts.declared import PLACES as PLACES_OF_ALERTS
+from orchestration.alerts.declared import Alerts
 from orchestration.cohorts import Cohorts, Rfm
 from orchestration.conditions import session_condition
 from orchestration.declared import Declared, list_of_one
@@ -134,6 +136,7 @@ class Declarations(Declared):
     identity: Identity = Identity()
     rejects: Rejects = Rejects()
     gates: Gates = Gates()
+    alerts: Alerts = Alerts()
 
     @field_validator("reporting_timezone", mode="before")
     @classmethod
@@ -180,8 +183,8 @@ class Declarations(Declared):
         return self.rejects.max_share if own is None else own
 
     def dbt_vars(self) -> dict[str, Any]:
-        """Everything but the sources, as plain JSON for `dbt --vars`."""
-        said = self.model_dump(mode="json", exclude={"sources", "funnels"})
+        """Everything that decides what the marts hold, but the sources, as plain JSON for `dbt --vars`."""
+        said = self.model_dump(mode="json", exclude={"sources", "funnels", "alerts"})
         said["cohorts"]["brackets"] = self.cohorts.bracket_days()
         said["funnels"] = funnel_variables(self.funnels)
         return said
@@ -318,8 +321,10 @@ def _keys_at(path: list[str | int]) -> list[str]:
         ("identity",): Identity,
         ("rejects",): Rejects,
         ("gates",): Gates,
+        **PLACES_OF_ALERTS,
     }
-    place = tuple("*" if i in (1, 3) else str(part) for i, part in enumerate(path))
+    names = (2,) if path and path[0] == "alerts" else (1, 3)
+    place = tuple("*" if i in names else str(part) for i, part in enumerate(path))
     model = models.get(place)
     hidden = {"name", "optional_columns", "placeholder_ids"} if model is Source else set()
-    return [key for key in model.model_fields if key not in hidden] if model else []
+    return [field.alias or key for key, field in model.model_fields.items() if key not in hidden] if model else []

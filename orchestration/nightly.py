@@ -6,12 +6,11 @@ import subprocess
 import sys
 import time
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from dagster import (
     AssetCheckEvaluation,
     AssetCheckSeverity,
-    DagsterEvent,
     DagsterInstance,
     ExecuteInProcessResult,
     JsonMetadataValue,
@@ -21,6 +20,7 @@ from rich.console import Console
 from orchestration.damage import suspicion
 from orchestration.declarations import DeclarationError, Declarations
 from orchestration.lock import NightRunning, hold
+from orchestration.outcome import step_failure
 from orchestration.settings import PROJECT_ROOT, Settings
 from orchestration.warehouse import DbtFailed
 
@@ -131,11 +131,15 @@ def run_night(settings: Settings) -> Night:
     """Materialise everything and run every check."""
     prepare_dagster(settings)
     warnings.filterwarnings("ignore", module="dagster")
+    from orchestration.alerts.watch import watch
     from orchestration.definitions import defs
+    from orchestration.house import open_house
 
     with DagsterInstance.from_config(str(settings.dagster_home), "night.yaml") as instance:
         result = defs.resolve_job_def("nightly").execute_in_process(instance=instance, raise_on_error=False)
-        return _told(result)
+        night = _told(result)
+        told = watch(open_house(), instance, result.run_id)
+        return replace(night, notices=[*night.notices, *([str(told)] if str(told) else [])])
 
 
 def _told(result: ExecuteInProcessResult) -> Night:
@@ -152,7 +156,7 @@ def _told(result: ExecuteInProcessResult) -> Night:
         if isinstance(said["warnings"], JsonMetadataValue):
             explained = [check.description or "" for check in failed if check.asset_key == loaded.asset_key]
             notices += _warnings("/".join(key), said["warnings"].value, explained)
-    steps = [reason for event in result.all_events if event.is_step_failure if (reason := _reason(event))]
+    steps = [reason for event in result.all_events if event.is_step_failure if (reason := step_failure(event))]
     if not any(event.is_step_failure for event in result.all_events):
         return Night(notices=_each_once([*errors, *notices]), failed_files=failed_files)
     return Night(failures=_each_once([*errors, *steps]), notices=_each_once(notices), failed_files=failed_files)
@@ -188,17 +192,6 @@ def _each_once(texts: list[str]) -> list[str]:
         if lines:
             kept.append("\n".join(lines))
     return kept
-
-
-def _reason(event: DagsterEvent) -> str:
-    """Why a step failed, in its own words; nothing for a failed check, which speaks for itself."""
-    failure = event.step_failure_data
-    if failure.user_failure_data is not None:
-        return failure.user_failure_data.description or ""
-    error = failure.error
-    if error is None or error.cls_name == "DagsterAssetCheckFailedError":
-        return ""
-    return f"{event.step_key}: {(error.cause or error).message.strip()}"
 
 
 if __name__ == "__main__":

@@ -75,6 +75,11 @@ class Settings(BaseSettings):
         return self.root / "warehouse" / "docs.html"
 
     @property
+    def alerts(self) -> Path:
+        """Which alerts are open, and which messages wait to be sent."""
+        return self.root / "warehouse" / "alerts.sqlite"
+
+    @property
     def dagster_home(self) -> Path:
         """Dagster's run history and logs."""
         return self.root / "warehouse" / "dagster"

@@ -1,0 +1,105 @@
+"""Looks at how things stand, notes what is new in that, and sends it. Nothing here fails a night."""
+
+import json
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+
+from dagster import DagsterInstance
+
+from orchestration.alerts.alert import Message
+from orchestration.alerts.book import Book
+from orchestration.alerts.findings import Findings, of_dumps, of_marts, of_rules, of_run, utc_now
+from orchestration.house import House
+from orchestration.outcome import outcome_of
+
+
+@dataclass(frozen=True, kw_only=True)
+class Watched:
+    """What came of a look.
+
+    Attributes:
+        messages: What is new.
+        sent: How many messages reached a channel, older ones among them.
+        not_sent: By channel, why its messages wait in the outbox.
+        trouble: Why the look itself could not be finished, if so.
+    """
+
+    messages: tuple[Message, ...] = ()
+    sent: int = 0
+    not_sent: tuple[str, ...] = ()
+    trouble: str = ""
+
+    def __str__(self) -> str:
+        """All of it in a line; empty where there is nothing to say."""
+        said = [f"{self.sent} alerts sent"] if self.sent else []
+        return "; ".join([*said, *self.not_sent, *([self.trouble] if self.trouble else [])])
+
+
+def watch(house: House, instance: DagsterInstance | None = None, run_id: str | None = None) -> Watched:
+    """Look at a finished run, if there is one, at dumps, marts and rules; tell what is new, and what waits to be told.
+
+    A run is told of once, whoever asks first.
+    """
+    declared = house.declarations.alerts
+    if not declared.channels:
+        return Watched()
+    try:
+        with closing(_book(house)) as book:
+            messages = _look(house, book, instance, run_id)
+            sent, not_sent = send(house, book)
+    except Exception as error:
+        return Watched(trouble=f"alerts could not be told: {type(error).__name__}: {error}")
+    return Watched(messages=tuple(messages), sent=sent, not_sent=tuple(not_sent))
+
+
+def _book(house: House) -> Book:
+    return Book(house.settings.alerts, warehouse=str(house.settings.root))
+
+
+def _look(house: House, book: Book, instance: DagsterInstance | None, run_id: str | None) -> list[Message]:
+    settings, declared = house.settings, house.declarations.alerts
+    published, now = settings.published / "marts.duckdb", utc_now()
+    looks: list[Callable[[], Findings]] = [
+        lambda: of_dumps(settings.lake / "catalog.sqlite", house.declarations.sources, declared, now),
+        lambda: of_marts(published, declared, now),
+        lambda: of_rules(published, declared, book),
+    ]
+    outcome = outcome_of(instance, run_id) if instance is not None and run_id is not None else None
+    with book.transaction():
+        if outcome is not None and book.claim(outcome.run_id):
+            looks.append(lambda: of_run(outcome))
+        found = [look() for look in looks]
+        decided = set().union(*(part.keys for part in found))
+        firing = [alert for part in found for alert in part.firing]
+        return book.settle(firing, decided.__contains__, declared.channels, run_id=run_id)
+
+
+def send(house: House, book: Book) -> tuple[int, list[str]]:
+    """Send what waits; gives how many messages were taken, and by channel why others were not.
+
+    A channel that takes one message not is asked for no other this time. One that is no longer declared is sent
+    nothing any more.
+    """
+    sent, trouble = 0, {}
+    channels = house.declarations.alerts.channels
+    with book.sending() as mine:
+        waiting = book.waiting() if mine else []
+        for number, name, text in waiting:
+            if name not in channels:
+                book.sent(number)
+                continue
+            if name in trouble:
+                continue
+            # Imported here: most nights have nothing to send.
+            from orchestration.alerts.delivery import DeliveryFailed, deliver
+
+            try:
+                deliver(channels[name], Message(**json.loads(text)))
+            except DeliveryFailed as error:
+                book.not_sent(number, str(error))
+                trouble[name] = f"alerts to {name} wait to be sent: {error}"
+            else:
+                book.sent(number)
+                sent += 1
+    return sent, list(trouble.values())
