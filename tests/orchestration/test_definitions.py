@@ -116,3 +116,20 @@ def test_the_night_is_scheduled_and_runs_in_one_process(location: dict[str, Any]
     assert location["timezone"] == "America/Sao_Paulo"
     assert location["running"]
     assert location["executor"] == "in_process"
+
+
+def test_sensors_look_for_dumps_and_tell_of_runs(environment: dict[str, str]) -> None:
+    script = """
+from dagster import DagsterInstance, build_sensor_context
+from orchestration.defs.sensors import alerts, dumps_landed
+with DagsterInstance.ephemeral() as instance:
+    for sensor in (dumps_landed, alerts):
+        with build_sensor_context(instance=instance) as context:
+            print(sensor.name, sensor.default_status.value, sensor(context).skip_reason.skip_message)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=environment, cwd=PROJECT_ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "dumps_landed RUNNING 0 new dumps" in done.stdout
+    assert "alerts RUNNING Nothing new." in done.stdout

@@ -1,0 +1,81 @@
+"""Dumps that have landed and were not loaded yet, and when they have come to rest."""
+
+import glob
+import hashlib
+import itertools
+import json
+import sqlite3
+from collections.abc import Iterable, Mapping
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from orchestration.ingestion.sources import Source
+
+QUIET_SECONDS = 60.0
+"""How long nothing more may land before a run begins: dumps mostly come several at a time."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arrivals:
+    """What a look has left to be remembered for the next.
+
+    Attributes:
+        seen: A hash of the dumps that were new at the last look.
+        since: When they were first seen so, in seconds of the epoch.
+        taken: The hash for which a run was begun last: a dump that cannot be loaded is tried again when it changes.
+    """
+
+    seen: str = ""
+    since: float = 0.0
+    taken: str = ""
+
+    @classmethod
+    def from_json(cls, text: str | None) -> "Arrivals":
+        """As `to_json` wrote it; none at first."""
+        return cls(**json.loads(text)) if text else cls()
+
+    def to_json(self) -> str:
+        """For a sensor's cursor."""
+        return json.dumps(asdict(self))
+
+    def look(self, new: Iterable[tuple[str, int, int]], *, now: float) -> tuple["Arrivals", bool]:
+        """Look again; gives what is to be remembered, and whether a run should begin."""
+        files = sorted(new)
+        seen = hashlib.sha256(json.dumps(files).encode()).hexdigest() if files else ""
+        since = self.since if seen == self.seen else now
+        begins = bool(seen) and seen != self.taken and now - since >= QUIET_SECONDS
+        return Arrivals(seen=seen, since=since, taken=seen if begins else self.taken), begins
+
+
+def new_dumps(sources: Mapping[str, Source], root: Path, catalog: Path) -> list[tuple[str, int, int]]:
+    """(path, bytes, time of change in ns) of all dumps on local disks that the lake does not know as they are.
+
+    Args:
+        sources: By name.
+        root: What relative paths are relative to.
+        catalog: The lake's.
+    """
+    known = set()
+    if catalog.exists():
+        with closing(sqlite3.connect(f"{catalog.as_uri()}?mode=ro", uri=True, timeout=60)) as connection:
+            known = set(connection.execute("select source, file, size, mtime_ns from files").fetchall())
+    patterns = ((name, pattern) for name, source in sources.items() for pattern in source.path if "://" not in pattern)
+    found = itertools.chain.from_iterable(
+        ((name, Path(path)) for path in _matches(root, pattern)) for name, pattern in patterns
+    )
+    stats = {(name, path): path.stat() for name, path in found if path.is_file()}
+    return [
+        (str(path), stat.st_size, stat.st_mtime_ns)
+        for (name, path), stat in stats.items()
+        if (name, _name(path, root), stat.st_size, stat.st_mtime_ns) not in known
+    ]
+
+
+def _matches(root: Path, pattern: str) -> list[str]:
+    return glob.glob(str(root / Path(pattern).expanduser()), recursive=True)  # noqa: PTH207
+
+
+def _name(path: Path, root: Path) -> str:
+    """As the lake calls a file: relative to the data directory where it lies inside."""
+    return (path.relative_to(root) if path.is_relative_to(root) else path).as_posix()

@@ -1,0 +1,72 @@
+"""Between nights: runs for dumps that land, and alerts of runs that ended and of what is late."""
+
+import json
+import time
+from datetime import UTC, datetime
+
+from dagster import (
+    DagsterRunStatus,
+    DefaultSensorStatus,
+    RunRequest,
+    RunsFilter,
+    SensorEvaluationContext,
+    SensorResult,
+    SkipReason,
+    sensor,
+)
+
+from orchestration.alerts.watch import watch
+from orchestration.arrivals import Arrivals, new_dumps
+from orchestration.defs.schedules import nightly
+from orchestration.house import open_house
+
+HOUSE = open_house()
+UNFINISHED = [
+    DagsterRunStatus.QUEUED,
+    DagsterRunStatus.NOT_STARTED,
+    DagsterRunStatus.STARTING,
+    DagsterRunStatus.STARTED,
+]
+ENDED = [DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED]
+LOOK_SECONDS = 900.0
+"""How often lateness is looked at, and the outbox emptied, while no run ends."""
+
+
+@sensor(
+    job=nightly,
+    minimum_interval_seconds=30,
+    default_status=DefaultSensorStatus.RUNNING,
+    description="Starts a run when new dumps have landed on a local disk and nothing more has come for a minute.",
+)
+def dumps_landed(context: SensorEvaluationContext) -> SensorResult:
+    """Look for new dumps, unless a run is under way."""
+    if context.instance.get_runs(RunsFilter(statuses=UNFINISHED), limit=1):
+        return SensorResult(skip_reason=SkipReason("A run is under way."), cursor=context.cursor)
+    settings = HOUSE.settings
+    found = new_dumps(HOUSE.declarations.sources, settings.root, settings.lake / "catalog.sqlite")
+    arrivals, begins = Arrivals.from_json(context.cursor).look(found, now=time.time())
+    requests = [RunRequest(tags={"avila/dumps_landed": str(len(found))})] if begins else []
+    waits = SkipReason(f"{len(found)} new dumps; a run begins when they have come to rest.")
+    return SensorResult(run_requests=requests, skip_reason=None if begins else waits, cursor=arrivals.to_json())
+
+
+@sensor(
+    minimum_interval_seconds=60,
+    default_status=DefaultSensorStatus.RUNNING,
+    description="Tells the channels in `avila.yml` of runs that ended, late dumps and marts, and rules that hold.",
+)
+def alerts(context: SensorEvaluationContext) -> SensorResult:
+    """Look at every run that has ended since the last look; else, from time to time, at what is late."""
+    now = time.time()
+    before = json.loads(context.cursor) if context.cursor else {"ended": now - 3600, "looked": 0.0}
+    since = datetime.fromtimestamp(before["ended"], UTC)
+    records = context.instance.get_run_records(RunsFilter(statuses=ENDED, updated_after=since))
+    told = [watch(HOUSE, context.instance, record.dagster_run.run_id) for record in records]
+    if not records and now - before["looked"] >= LOOK_SECONDS:
+        told.append(watch(HOUSE))
+    ended = max([before["ended"], *(record.update_timestamp.timestamp() for record in records)])
+    said = "; ".join(text for text in map(str, told) if text) or "Nothing new."
+    return SensorResult(
+        skip_reason=SkipReason(said),
+        cursor=json.dumps({"ended": ended, "looked": now if told else before["looked"]}),
+    )
