@@ -20,6 +20,7 @@
 {%- endmacro %}
 
 
+{# Whether a cutoff sees a row with `known_from` and `known_until`. #}
 {% macro is_known_at_cutoff() -%}
     cutoffs.as_of > known.known_from
     and cutoffs.as_of <= coalesce(known.known_until, cast('9999-12-31' as date))
