@@ -1,5 +1,5 @@
--- Rows in = events out + duplicates: what the loads say they brought, what lies in the lake, and what the mart has of it
--- are counted apart, so a file that was lost or read twice shows.
+-- Rows in = events out + duplicates: what the loads say they brought, what lies in the lake, and what the mart has of
+-- it are counted apart, so a file that was lost or read twice shows.
 {{ config(severity=gate_severity('reconciliation'), meta={'dagster': {'ref': {'name': 'events'}}}) }}
 with loaded as (
     select coalesce(sum(rows), 0) as events

@@ -1,4 +1,4 @@
--- Money in = money out: the revenue of each event that stays, summed over the lake, is that of every mart it travels to.
+-- Money in = money out: the revenue of each event that stays, summed over the lake, is that of every mart that has it.
 {{ config(severity=gate_severity('reconciliation'), meta={'dagster': {'ref': {'name': 'sessions'}}}) }}
 with revenues as (
     select
