@@ -36,7 +36,8 @@ def marts(build_warehouse: BuildWarehouse, events: pd.DataFrame) -> duckdb.DuckD
     connection.execute(
         """
         insert into marts.churn_scores
-        select user_key, date '2025-03-12', 0.8, 9, ['higher risk'], 'v1' from marts.users
+            (user_key, as_of, probability, decile, top_reasons, model_version, is_base_rate, value_at_risk)
+        select user_key, date '2025-03-12', 0.8, 9, ['higher risk'], 'v1', false, 0 from marts.users
         """
     )
     connection.execute("use marts")
