@@ -460,8 +460,9 @@ def test_a_format_is_told_by_the_name(tmp_path: Path) -> None:
 
 def test_the_readme_names_every_option_and_its_example_is_valid(tmp_path: Path) -> None:
     readme = (PROJECT_ROOT / "README.md").read_text(encoding="utf-8")
-    (example,) = re.findall(r"```yaml\n(.*?)```", readme, re.DOTALL)
+    example, *parts = re.findall(r"```yaml\n(.*?)```", readme, re.DOTALL)
     assert set(load(tmp_path, example).sources) == {"web", "tills"}
+    assert all(load(tmp_path, MINIMAL + part) for part in parts)
     told = set(re.findall(r"^\| `(\w+)` \|", readme, re.MULTILINE))
     assert set(Source.model_fields) - {"name", "optional_columns", "placeholder_ids"} <= told
     assert all(f"`{name}`" in readme for name in preset_names())

@@ -55,7 +55,21 @@ def test_histories_that_are_no_such_process_are_refused() -> None:
 
 
 def test_it_is_a_rule_like_the_others() -> None:
-    known = Snapshots.from_frame(snapshots(label="churned", users=200), CHURN).labelled()
+    frame = snapshots(label="churned", users=400)
+    rng = np.random.default_rng(0)
+    age = rng.integers(30, 200, len(frame)).astype(float)
+    lives = []
+    rates, dropouts = rng.gamma(2.0, 0.05, len(frame)), rng.beta(1.0, 3.0, len(frame))
+    for row in range(len(frame)):
+        days = [0.0]
+        while len(days) == 1 or rng.random() > dropouts[row]:
+            days.append(days[-1] + rng.exponential(1 / rates[row]))
+            if days[-1] > age[row]:
+                days.pop()
+                break
+        lives.append((len(days), age[row], age[row] - days[-1]))
+    frame[["active_days_lifetime", "tenure_days", "recency_days"]] = np.array(lives)
+    known = Snapshots.from_frame(frame, CHURN).labelled()
     newest = ~pd.Series(known.user_keys).duplicated(keep="last").to_numpy()
     rule = BuyTillYouDie(CHURN, horizon_days=14).fit(known.x, known.y, newest=newest)
     p = rule.predict_proba(known.x)[:, 1]
