@@ -8,10 +8,11 @@ from pathlib import Path
 
 from orchestration.settings import Settings
 
+# The kind of error stands first on its line: what follows may quote anyone's data.
 _BROKEN = re.compile(
-    r"corrupt|checksum|not a valid DuckDB|could not read (enough|all) bytes|truncated|replaying WAL|deserializ"
-    r"|INTERNAL Error|FATAL Error",
-    re.IGNORECASE,
+    r"^\W*(IO|Serialization|TransactionContext|INTERNAL|FATAL) Error\b.*"
+    r"(corrupt|checksum|not a valid DuckDB|could not read (enough|all) bytes|truncated|replaying WAL|deserializ)",
+    re.IGNORECASE | re.MULTILINE,
 )
 _NOT_BROKEN = re.compile(r"could not set lock|conflicting lock|no space left|out of memory", re.IGNORECASE)
 

@@ -96,6 +96,16 @@ def test_what_is_not_broken_is_not_given_up(settings: Settings) -> None:
     busy = f'IO Error: Could not set lock on file "{settings.warehouse}": Conflicting lock is held'
     for message in (busy, "IO Error: No space left on device", "Catalog Error: no such table", "Out of Memory Error"):
         assert not is_broken(message)
+    quoting = (
+        "sessions: Runtime Error in model sessions\n  Conversion Error: Could not convert 'file truncated, corrupt'"
+    )
+    assert not is_broken(quoting)
+    ours = "users: Runtime Error in model users\n  INTERNAL Error: Attempted to access index 3 within vector of size 3"
+    assert not is_broken(ours)
+    block = (
+        "users: Runtime Error in model users\n  IO Error: Corrupt database file: computed checksum 1 does not match 2"
+    )
+    assert is_broken(block)
     assert not suspect(settings, f"IO Error: could not read enough bytes from file '{settings.lake}/events/a.parquet'")
     code = "import duckdb, sys; c = duckdb.connect(sys.argv[1]); print('open', flush=True); sys.stdin.read()"
     command = [sys.executable, "-c", code, str(settings.warehouse)]
