@@ -4,7 +4,6 @@ One SQLite file below the data directory; several processes may write it, one af
 """
 
 import fcntl
-import sqlite3
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from pathlib import Path
 
 from orchestration.alerts.alert import Alert, Message, State
 from orchestration.alerts.declared import Channel
+from orchestration.sqlite_file import SqliteFile
 
 _SCHEMA = """
 create table if not exists open_alerts (
@@ -36,7 +36,7 @@ def utc_now() -> str:
     return datetime.now(UTC).replace(tzinfo=None).isoformat(timespec="seconds") + "Z"
 
 
-class Book:
+class Book(SqliteFile):
     """The book of one warehouse.
 
     Args:
@@ -47,23 +47,7 @@ class Book:
     def __init__(self, path: Path, *, warehouse: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._path, self._warehouse = path, warehouse
-        self._connection = sqlite3.connect(path, isolation_level=None, timeout=60)
-        self._connection.executescript(_SCHEMA)
-
-    def close(self) -> None:
-        """Close the file."""
-        self._connection.close()
-
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
-        """All or nothing."""
-        self._connection.execute("begin immediate")
-        try:
-            yield
-        except BaseException:
-            self._connection.execute("rollback")
-            raise
-        self._connection.execute("commit")
+        super().__init__(path, schema=_SCHEMA)
 
     def claim(self, run_id: str) -> bool:
         """Whether nobody has told of a run before; from now on somebody has."""

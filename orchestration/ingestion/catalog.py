@@ -3,12 +3,11 @@
 A load is visible once its row is committed here, and not before.
 """
 
-import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Literal
+
+from orchestration.sqlite_file import SqliteFile
 
 Status = Literal["live", "replaced", "withdrawn", "duplicate"]
 
@@ -85,7 +84,7 @@ class File:
     present: bool
 
 
-class Catalog:
+class Catalog(SqliteFile):
     """`catalog.sqlite`: every change is one transaction, so a killed load leaves no half of itself.
 
     Args:
@@ -93,24 +92,7 @@ class Catalog:
     """
 
     def __init__(self, path: Path) -> None:
-        self._connection = sqlite3.connect(path, isolation_level=None, timeout=60, check_same_thread=False)
-        self._connection.execute("pragma synchronous = full")
-        self._connection.executescript(_SCHEMA)
-
-    def close(self) -> None:
-        """Close the file."""
-        self._connection.close()
-
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
-        """All or nothing."""
-        self._connection.execute("begin immediate")
-        try:
-            yield
-        except BaseException:
-            self._connection.execute("rollback")
-            raise
-        self._connection.execute("commit")
+        super().__init__(path, schema=_SCHEMA)
 
     def next_seq(self) -> int:
         """The next number of the counter that orders loads and retirements; for use within a transaction."""
