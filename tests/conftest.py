@@ -11,6 +11,7 @@ import pytest
 
 from orchestration.declarations import Declarations
 from orchestration.funnels import Funnel, funnel_variables
+from orchestration.gates import Gates
 from orchestration.settings import PROJECT_ROOT, Settings
 from orchestration.warehouse import connect, run_dbt
 
@@ -81,6 +82,7 @@ VARIABLES: dict[str, Any] = {
     "paths": {"length": 5},
     "channels": {"own_sites": [], "rules": {}},
     "attribution": {"lookback_days": 30},
+    "gates": Gates().model_dump(),
 }
 
 

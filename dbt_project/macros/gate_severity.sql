@@ -1,5 +1,4 @@
 {# What a test of a gate does that fails: `gates` in avila.yml says. #}
 {% macro gate_severity(gate) -%}
-    {%- set defaults = {'volume': 'warn'} -%}
-    {{- return('warn' if var('gates', {}).get(gate, defaults.get(gate, 'block')) == 'warn' else 'error') -}}
+    {{- return('warn' if var('gates')[gate] == 'warn' else 'error') -}}
 {%- endmacro %}

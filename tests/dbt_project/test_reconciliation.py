@@ -58,7 +58,7 @@ def sound(settings: Settings) -> Iterator[Settings]:
 
 def failed(settings: Settings, names: tuple[str, ...], **gates: str) -> dict[str, str]:
     """How each test came out that did not pass: `fail` or `warn`."""
-    variables: dict[str, Any] = {**VARIABLES, "gates": gates}
+    variables: dict[str, Any] = {**VARIABLES, "gates": {**VARIABLES["gates"], **gates}}
     try:
         results = run_dbt(["test", "--select", *names], settings, variables).results
     except DbtFailed as error:
