@@ -1,4 +1,4 @@
-{# Cohorts by calendar periods, from the relation `user_periods`, as import CTEs' next: `counted` has one row per cohort
+{# Cohorts by calendar periods, from the relation `user_periods`, as import CTEs' next: `rated` has one row per cohort
    and period from its own to the end of the data, also where nobody was active. It needs `periods`, too.
 
    Args:

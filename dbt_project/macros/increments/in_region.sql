@@ -25,8 +25,12 @@
 {%- endmacro %}
 
 
-{# dbt's is_incremental, but for unit tests: to one, `this` is nothing, and it must say itself that it is of an increment. #}
+{# dbt's is_incremental, but for unit tests: to one, `this` is nothing, and it must say itself that it is of an increment.
+   A model that is not kept is never incremental to dbt, so it must say `anew` by the model it is for. #}
 {% macro is_increment() -%}
+    {%- if execute and model.resource_type == 'model' and model.config.materialized in ('ephemeral', 'view') -%}
+        {{ exceptions.raise_compiler_error(model.name ~ ' is not kept: say `anew=not stored(…)` of the model it is for') }}
+    {%- endif -%}
     {{ return(model.resource_type != 'unit_test' and is_incremental()) }}
 {%- endmacro %}
 

@@ -13,10 +13,8 @@ first_step_values as (
         user_key,
         event_ts,
         min(cast(({{ funnel['breakdown']['by'] }}) as {{ dbt.type_string() }})) as value_text
-    from {{ ref('int_events_identified') }} as events
-    where
-        {{ in_region('surroundings', 'events', 'event_ts', anew=not stored('int_funnel_entries')) }}
-        and {{ matches_first_step(funnel) }}
+    from {{ events_in_reach(anew=not stored('int_funnel_entries')) }}
+    where {{ matches_first_step(funnel) }}
     group by user_key, event_ts
     union all
     {%- endfor %}
