@@ -50,8 +50,9 @@ class LayerTranslator(DagsterDbtTranslator):
     """Names an asset as SQL does, schema and table, and groups it by its layer."""
 
     def get_asset_key(self, dbt_resource_props: Mapping[str, Any]) -> AssetKey:
-        """Schema and table name."""
-        return AssetKey([dbt_resource_props["schema"], dbt_resource_props["name"]])
+        """Schema and table name, or the asset that `meta` says writes the table beside its own."""
+        told: dict[str, Any] = dbt_resource_props.get("meta", {}).get("dagster", {})
+        return AssetKey(told.get("asset_key") or [dbt_resource_props["schema"], dbt_resource_props["name"]])
 
     def get_group_name(self, dbt_resource_props: Mapping[str, Any]) -> str:
         """The layer: the folder under ``models/``."""

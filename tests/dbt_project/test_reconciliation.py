@@ -17,7 +17,8 @@ GATES = (
     "assert_every_row_of_the_lake_is_in_the_marts_once",
     "assert_every_reject_is_on_record",
     "assert_revenue_in_is_revenue_out",
-    "assert_marts_agree_on_their_users",
+    "assert_events_sessions_and_days_agree_on_users",
+    "assert_users_agree_with_their_sessions",
 )
 VOLUME = ("assert_no_day_is_far_off_its_weekday", "assert_no_source_skips_a_day")
 
@@ -78,8 +79,10 @@ def test_a_sound_warehouse_passes(settings: Settings) -> None:
         ("insert into ops.rejects values ('load', 'test', 'dump', 1, 'x', 'no reason')", GATES[1]),
         ("update ops.loads set rejected = 2", GATES[1]),
         ("update marts.user_days set revenue = revenue + 0.0001 where user_key = 'u0'", GATES[2]),
-        ("delete from marts.users where user_key = 'u8'", GATES[3]),
         ("update marts.sessions set user_key = 'nobody' where session_date = '2025-01-06'", GATES[3]),
+        ("delete from marts.user_days where user_key = 'u7'", GATES[3]),
+        ("delete from marts.users where user_key = 'u8'", GATES[4]),
+        ("update marts.users set revenue = revenue + 0.0001 where user_key = 'u0'", GATES[4]),
     ],
 )
 def test_a_planted_fault_fails_its_gate(sound: Settings, fault: str, gate: str) -> None:

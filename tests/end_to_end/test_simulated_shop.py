@@ -62,6 +62,15 @@ def first_night(root: Path, run_night: RunNight) -> Night:
     return night
 
 
+def test_a_night_runs_every_test_of_dbt(root: Path, first_night: Night) -> None:
+    manifest = json.loads((root / "warehouse" / "dbt" / "manifest.json").read_text())
+    written = {node["name"] for node in manifest["nodes"].values() if node["resource_type"] == "test"}
+    with first_night.marts() as marts:
+        query = "select checks_passed || checks_failed from ops.publications order by publication_number desc limit 1"
+        ((checks,),) = marts.execute(query).fetchall()
+    assert written - {check.partition(": ")[2] for check in checks} == set()
+
+
 def contents(night: Night) -> dict[str, list[tuple[object, ...]]]:
     with night.marts() as marts:
         return {table: marts.execute(f"select * from {table} order by all").fetchall() for table in MARTS}

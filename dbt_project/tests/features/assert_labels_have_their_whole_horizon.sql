@@ -1,5 +1,6 @@
 {#- An outcome that is told before its horizon is past is a guess, and one that flatters: whoever has not come back yet
     may still do so. -#}
+{{ config(meta={'dagster': {'ref': {'name': 'churn_features'}}}) }}
 
 with labelled as (
     select

@@ -1,4 +1,5 @@
 -- Rows in = events + filtered + rejected: each load's count of rejects is that of the rows kept for people to look at.
+-- depends_on: {{ ref('events') }}, or no night that builds models would run it
 {{ config(severity=gate_severity('reconciliation'), meta={'dagster': {'ref': {'name': 'events'}}}) }}
 with counted as (
     select
