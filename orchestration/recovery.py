@@ -44,7 +44,7 @@ class Recovery:
 
 
 def fault(settings: Settings) -> str | None:
-    """What is wrong with the warehouse file; None where it opens and is as long as it says, or there is none.
+    """What is wrong with the warehouse file; None where it opens and holds the blocks in use, or there is none.
 
     Raises:
         duckdb.Error: It cannot be opened for another reason, such as another process that holds it.
@@ -57,9 +57,12 @@ def fault(settings: Settings) -> str | None:
         with duckdb.connect(str(settings.warehouse)) as connection:
             query = "select block_size, total_blocks from pragma_database_size()"
             block_size, blocks = connection.execute(query).fetchall()[0]
+            length = settings.warehouse.stat().st_size
+            if length < _HEADERS + block_size * blocks:
+                # Free blocks at the end may have been cut off by DuckDB itself: only those in use must be there.
+                blocks = _last_block_in_use(connection) + 1
             connection.execute("select count(*) from duckdb_columns()").fetchall()
         wanted = _HEADERS + block_size * blocks
-        length = settings.warehouse.stat().st_size
         return f"it is truncated: {length:,} of {wanted:,} bytes are left" if length < wanted else None
     except duckdb.Error as error:
         if _LOCKED.search(str(error)) or not (
@@ -67,6 +70,20 @@ def fault(settings: Settings) -> str | None:
         ):
             raise
         return str(error).strip().splitlines()[0]
+
+
+def _last_block_in_use(connection: duckdb.DuckDBPyConnection) -> int:
+    """The number of the last block that a table or the catalogue is stored in, from 0 on; -1 for none."""
+    tables = connection.execute("select schema_name, table_name from duckdb_tables() where not temporary").fetchall()
+    last = "select coalesce(max(block_id), -1) from pragma_metadata_info()"
+    numbers = [connection.execute(last).fetchall()[0][0]]
+    for schema, table in tables:
+        query = f"""
+            select coalesce(greatest(max(block_id), max(list_max(additional_block_ids))), -1)
+            from pragma_storage_info('"{schema}"."{table}"')
+        """
+        numbers.append(connection.execute(query).fetchall()[0][0])
+    return max(map(int, numbers))
 
 
 def recover(settings: Settings) -> Recovery | None:

@@ -3,10 +3,14 @@
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import duckdb
 import pytest
+from hypothesis import given
+from hypothesis import settings as settings_of
+from hypothesis import strategies as st
 
 from orchestration.damage import is_broken, suspect, suspicion
 from orchestration.lock import NightRunning, hold, lock_file
@@ -40,6 +44,21 @@ def overwrite(path: Path, at: int) -> None:
 def test_a_sound_file_and_none_at_all_are_let_be(settings: Settings, tmp_path: Path) -> None:
     assert recover(settings) is None
     assert recover(Settings(data_dir=tmp_path / "new")) is None
+
+
+@given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 120_000), st.booleans()), min_size=2, max_size=12))
+@settings_of(max_examples=40, deadline=None)
+def test_whatever_comes_and_goes_a_file_that_duckdb_left_is_sound(steps: list[tuple[int, int, bool]]) -> None:
+    """DuckDB cuts free blocks off the end of a file, and goes on counting them."""
+    with tempfile.TemporaryDirectory() as folder:
+        settings = Settings(data_dir=Path(folder), memory_limit="500MB", threads=1)
+        settings.warehouse.parent.mkdir(parents=True)
+        for number, rows, is_checkpoint in steps:
+            with duckdb.connect(str(settings.warehouse)) as connection:
+                connection.execute(f"create or replace table t{number} as select hash(range) h from range({rows})")
+                if is_checkpoint:
+                    connection.execute("checkpoint")
+            assert fault(settings) is None
 
 
 @pytest.mark.parametrize("length", [0, 100, 4096, 300_000, -262_144])
