@@ -1,4 +1,4 @@
--- Money in = money out: the revenue of the events that are left after de-duplication is that of events, visits and days.
+-- Money in = money out: the revenue of the events left after de-duplication is that of events, sessions and days.
 {{ config(severity=gate_severity('reconciliation'), meta={'dagster': {'ref': {'name': 'sessions'}}}) }}
 with revenues as (
     select

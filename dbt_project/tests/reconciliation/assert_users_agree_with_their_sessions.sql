@@ -1,5 +1,5 @@
--- Whoever has a session is a user, with the revenue and the events of all of theirs, and nobody else is. Users are built
--- after the scores, in a dbt run of their own: so this names nothing that does not lead to them, or it would not run.
+-- Whoever has a session is a user, with the revenue and the events of all of theirs, and nobody else is. Users are
+-- built after the scores, in a dbt run of their own: a test that named what does not lead to them would not run.
 {{ config(severity=gate_severity('reconciliation'), meta={'dagster': {'ref': {'name': 'users'}}}) }}
 with summed as (
     select
