@@ -38,7 +38,8 @@ def run_night() -> RunNight:
         done = subprocess.run(
             [sys.executable, "-m", "orchestration.nightly"],
             cwd=PROJECT_ROOT,
-            env={**os.environ, "AVILA_DATA_DIR": str(root), "HOME": str(root / "home")},
+            # The search runs, for a few trials: what it finds is not asked here.
+            env={**os.environ, "AVILA_DATA_DIR": str(root), "HOME": str(root / "home"), "AVILA_TUNING_SECONDS": "5"},
             capture_output=True,
             text=True,
             check=False,
