@@ -3,12 +3,21 @@
 {#- An event stitched to a user by a later login counts for whom it seemed to belong to until the day of that login, and
     for the user from the day after. -#}
 
-with events as (
+with days as (
     select
         *,
-        cast({{ local_timestamp('event_ts') }} as date) as activity_date,
-        cast({{ local_timestamp('identified_at') }} as date) as identified_date
+        cast({{ local_timestamp('event_ts') }} as date) as activity_date
     from {{ ref('int_events_identified') }}
+),
+
+events as (
+    select
+        *,
+        case
+            when identified_at = event_ts then activity_date
+            else cast({{ local_timestamp('identified_at') }} as date)
+        end as identified_date
+    from days
 ),
 
 events_known as (

@@ -8,7 +8,17 @@
 
 {%- set kinds = {'items': 'item_id', 'pages': 'page', 'platforms': 'platform'} %}
 
-with met as (
+with events as (
+    select
+        user_key,
+        known_from,
+        known_until,
+        {{ kinds.values() | join(', ') }}
+    from {{ ref('int_events_known') }} as known
+    where {{ in_region('users', 'known') }}
+),
+
+met as (
     {%- for kind, column in kinds.items() %}
     select
         user_key,
@@ -16,8 +26,8 @@ with met as (
         {{ column }} as thing,
         min(known_from) as known_from,
         known_until
-    from {{ ref('int_events_known') }} as known
-    where {{ column }} is not null and {{ in_region('users', 'known') }}
+    from events
+    where {{ column }} is not null
     group by user_key, {{ column }}, known_until
     {%- if not loop.last %}
     union all
