@@ -63,7 +63,19 @@ def _site(value: str) -> str:
     return re.sub("^www[.]", "", value.lower())
 
 
+def _owner(value: str) -> str:
+    """Check who an owner is.
+
+    Raises:
+        ValueError: It is neither an e-mail address nor a team.
+    """
+    if not re.fullmatch(r"team:[\w-]+|[^@\s:]+@[^@\s]+[.][^@\s.]+", value):
+        raise ValueError(f"{value!r} is no owner; name a team, such as team:growth, or a person by e-mail address")
+    return value
+
+
 Names = Annotated[tuple[str, ...], BeforeValidator(list_of_one)]
+Owners = Annotated[tuple[Annotated[str, AfterValidator(_owner)], ...], BeforeValidator(list_of_one)]
 
 
 class Churn(Declared):
@@ -137,6 +149,7 @@ class Declarations(Declared):
     rejects: Rejects = Rejects()
     gates: Gates = Gates()
     alerts: Alerts = Alerts()
+    owners: Owners = ("team:analytics",)
 
     @field_validator("reporting_timezone", mode="before")
     @classmethod
@@ -184,7 +197,7 @@ class Declarations(Declared):
 
     def dbt_vars(self) -> dict[str, Any]:
         """Everything that decides what the marts hold, but the sources, as plain JSON for `dbt --vars`."""
-        said = self.model_dump(mode="json", exclude={"sources", "funnels", "alerts"})
+        said = self.model_dump(mode="json", exclude={"sources", "funnels", "alerts", "owners"})
         said["cohorts"]["brackets"] = self.cohorts.bracket_days()
         said["funnels"] = funnel_variables(self.funnels)
         return said

@@ -16,6 +16,8 @@ from dagster import (
     MaterializeResult,
     MetadataValue,
     TableColumn,
+    TableColumnDep,
+    TableColumnLineage,
     TableSchema,
 )
 from dagster._core.storage.local_compute_log_manager import LocalComputeLogManager
@@ -23,7 +25,8 @@ from dagster_dbt import DagsterDbtTranslator, dbt_assets
 from dagster_dbt.asset_utils import get_asset_check_key_for_test
 
 from orchestration.house import open_house
-from orchestration.increments import build
+from orchestration.increments import build, fingerprints
+from orchestration.lineage import LineageBook
 from orchestration.manifest import load_manifest, parse
 from orchestration.pictures.drawing import poster
 from orchestration.pictures.gallery import GALLERY, draw
@@ -66,6 +69,13 @@ class LayerTranslator(DagsterDbtTranslator):
 
 
 TRANSLATOR = LayerTranslator()
+KEYS = {
+    (node["schema"], node["name"]): TRANSLATOR.get_asset_key(node)
+    for nodes in (MANIFEST["nodes"], MANIFEST["sources"])
+    for node in nodes.values()
+    if node["resource_type"] in ("model", "source")
+}
+"""The assets of dbt's tables."""
 
 
 @dbt_assets(
@@ -101,7 +111,16 @@ def dbt_models(context: AssetExecutionContext) -> Iterator[MaterializeResult[Any
     seconds = {result.node.name: result.execution_time for result in results if result.status == "success"}
     if not any(result.node.resource_type == "model" for result in results) and failure is None:
         seconds = dict.fromkeys(names, 0.0)
+    book = LineageBook(
+        HOUSE.settings.root / "warehouse" / "dbt" / "column_lineage.json",
+        fingerprints(MANIFEST, HOUSE.declarations.dbt_vars()),
+        say=context.log.warning,
+    )
     with connect(HOUSE.settings) as connection:
+        for result in results:
+            if result.node.resource_type == "model" and result.status == "success":
+                book.read(connection, result.node.name, result.node.compiled_code)
+        book.keep()
         for key, node in models.items():
             if node["name"] in seconds:
                 rows = connection.execute(f"select count(*) from {node['relation_name']}").fetchall()[0][0]
@@ -112,6 +131,7 @@ def dbt_models(context: AssetExecutionContext) -> Iterator[MaterializeResult[Any
                     metadata={
                         "dagster/row_count": rows,
                         "dagster/column_schema": _column_schema(connection, node),
+                        "dagster/column_lineage": _column_lineage(book, node["name"]),
                         "seconds": took,
                         **_picture(context.instance, connection, node),
                     },
@@ -147,6 +167,19 @@ def _column_schema(connection: duckdb.DuckDBPyConnection, node: Mapping[str, Any
             TableColumn(name, kind.lower(), described[name]["description"] if name in described else None)
             for name, kind, *_ in connection.execute(f"describe {node['relation_name']}").fetchall()
         ]
+    )
+
+
+def _column_lineage(book: LineageBook, model: str) -> TableColumnLineage:
+    return TableColumnLineage(
+        {
+            column: [
+                TableColumnDep(KEYS[schema, table], source)
+                for schema, table, source in sources
+                if (schema, table) in KEYS
+            ]
+            for column, sources in book.of(model).items()
+        }
     )
 
 

@@ -49,15 +49,15 @@ def write_dump(root: Path, number: int, chance: random.Random) -> None:
 
 
 def start(root: Path, module: str = "orchestration.nightly") -> subprocess.Popen[bytes]:
-    log = (root / "log").open("ab")
-    return subprocess.Popen(
-        [sys.executable, "-m", module],
-        cwd=PROJECT_ROOT,
-        env={**os.environ, "AVILA_DATA_DIR": str(root), "HOME": str(root / "home"), "AVILA_TUNING_SECONDS": "2"},
-        stdout=log,
-        stderr=log,
-        start_new_session=True,
-    )
+    with (root / "log").open("ab") as log:
+        return subprocess.Popen(
+            [sys.executable, "-m", module],
+            cwd=PROJECT_ROOT,
+            env={**os.environ, "AVILA_DATA_DIR": str(root), "HOME": str(root / "home"), "AVILA_TUNING_SECONDS": "2"},
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
 
 
 def run(root: Path, module: str = "orchestration.nightly") -> None:
@@ -70,7 +70,8 @@ def contents(path: Path) -> dict[str, list[tuple[object, ...]]]:
         tables = connection.execute(
             "select table_name from information_schema.tables where table_schema = 'marts' order by 1"
         ).fetchall()
-        return {name: sorted(connection.execute(f"from marts.{name}").fetchall(), key=repr) for (name,) in tables}
+        connection.execute("use marts.marts")
+        return {name: sorted(connection.execute(f"from {name}").fetchall(), key=repr) for (name,) in tables}
 
 
 @pytest.fixture
@@ -117,4 +118,4 @@ def test_a_night_killed_anywhere_is_healed_by_the_next(root: Path) -> None:
 
 def event_ids(marts: Path) -> list[tuple[str]]:
     with duckdb.connect(str(marts), read_only=True) as connection:
-        return connection.execute("select event_id from marts.events").fetchall()
+        return connection.execute("select event_id from marts.marts.events").fetchall()

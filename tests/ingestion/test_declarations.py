@@ -180,6 +180,11 @@ def test_declarations_cannot_be_changed(tmp_path: Path) -> None:
 
 # The text, the line of the mistake, and what is said of it.
 MISTAKES: dict[str, tuple[str, int, str]] = {
+    "an owner who is none": (
+        MINIMAL + "owners: [team:growth, ana]\n",
+        4,
+        "`owners.1`: 'ana' is no owner; name a team, such as team:growth, or a person by e-mail address",
+    ),
     "an unknown key": (MINIMAL + "sesions: {}\n", 4, "unknown key `sesions`; did you mean `sessions`? known here: "),
     "one in a source": (MINIMAL + "    colums: {}\n", 4, "unknown key `sources.web.colums`; did you mean `columns`?"),
     "one in csv": (MINIMAL + "    csv: {delimeter: x}\n", 4, "`sources.web.csv.delimeter`; did you mean `delimiter`?"),

@@ -25,6 +25,7 @@ print(json.dumps({
             "group": graph.get(key).group_name,
             "kinds": sorted(graph.get(key).kinds),
             "description": graph.get(key).description,
+            "owners": list(graph.get(key).owners),
         } for key in graph.get_all_asset_keys()
     },
     "checks": sorted(f"{key.asset_key.to_user_string()}:{key.name}" for key in graph.asset_check_keys),
@@ -96,6 +97,7 @@ def test_every_asset_is_described_and_grouped_by_its_layer(location: dict[str, A
     for key, asset in location["assets"].items():
         assert asset["description"], key
         assert asset["kinds"], key
+        assert asset["owners"] == ["team:analytics"], key
         assert key.split("/")[0] == asset["group"]
 
 
