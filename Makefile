@@ -13,7 +13,7 @@ export OMP_WAIT_POLICY := passive
 # Compiling a thousand modules at each start costs more than the night's SQL.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run ui sql docs alert-test test check verify proofs bench lock clean
+.PHONY: help run ui sql docs alert-test test check verify proofs bench screenshots lock clean
 
 help: ## This list.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -48,6 +48,9 @@ bench: $(STAMP) ## Costs as ratios, measured side by side in one run.
 	@$(BIN)/python -m tests.benchmarks.funnels
 	@$(BIN)/python -m tests.benchmarks.night
 	@$(BIN)/python -m tests.benchmarks.marts
+
+screenshots: $(STAMP) ## The pictures in the README, taken anew; needs Chromium and a night that was published.
+	@$(BIN)/python -m tests.screenshots
 
 check: $(STAMP) ## Lint and types.
 	@$(BIN)/ruff check .
