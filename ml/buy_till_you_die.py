@@ -34,13 +34,14 @@ def lifetimes() -> Any:
         return lifetimes
 
 
-def fit_bg_nbd(frequency: Array, recency: Array, age: Array) -> dict[str, float]:
+def fit_bg_nbd(frequency: Array, recency: Array, age: Array, *, weights: Array | None = None) -> dict[str, float]:
     """The maximum-likelihood parameters r, alpha, a and b.
 
     Args:
         frequency: Shape (n,), repeat purchases: how many after the first.
         recency: Shape (n,), from the first to the last, in any unit of time.
         age: Shape (n,), from the first to the end of the observation, in the same unit.
+        weights: Shape (n,), how many have such a history; one each by default.
 
     Raises:
         NoConvergenceError: There is no such maximum.
@@ -51,7 +52,7 @@ def fit_bg_nbd(frequency: Array, recency: Array, age: Array) -> dict[str, float]
     with warnings.catch_warnings(), np.errstate(all="ignore"), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
         try:
-            model.fit(frequency, recency, age)
+            model.fit(frequency, recency, age, weights=weights)
         except (library.utils.ConvergenceError, ValueError, FloatingPointError) as error:
             raise NoConvergenceError(str(error).splitlines()[0] if str(error) else "no convergence") from error
     fitted = {name: float(model.params_[name]) for name in PARAMETERS}

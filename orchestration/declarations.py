@@ -93,6 +93,13 @@ class Conversion(Declared):
     active_within_days: int = Field(default=90, ge=1)
 
 
+class Clv(Declared):
+    """How far lifetime value looks ahead, and what a purchase loses of its value in a year, as a share."""
+
+    horizon_days: int = Field(default=90, ge=1, le=3650)
+    discount_per_year: float = Field(default=0, ge=0, le=1)
+
+
 class Paths(Declared):
     """How many steps before and after a key event belong to its path."""
 
@@ -142,6 +149,7 @@ class Declarations(Declared):
     rfm: Rfm = Rfm()
     churn: Churn = Churn()
     conversion: Conversion = Conversion()
+    clv: Clv = Clv()
     paths: Paths = Paths()
     channels: Channels = Channels()
     attribution: Attribution = Attribution()
@@ -328,6 +336,7 @@ def _keys_at(path: list[str | int]) -> list[str]:
         ("rfm",): Rfm,
         ("churn",): Churn,
         ("conversion",): Conversion,
+        ("clv",): Clv,
         ("paths",): Paths,
         ("channels",): Channels,
         ("attribution",): Attribution,

@@ -14,7 +14,7 @@ marts: events sessions users user_days funnel_users funnel_steps
        rfm_scores rfm_transitions purchase_summaries lifecycle stickiness active_users
        path_transitions path_steps
        paths_to_key_event paths_from_key_event session_channels attribution conversion_paths
-       churn_scores conversion_scores score_history score_performance
+       churn_scores conversion_scores clv score_history score_performance
        the warehouse's own records are in schema ops."""
 
 

@@ -15,7 +15,7 @@ from orchestration.declarations import DeclarationError
 from orchestration.house import open_house
 from orchestration.manifest import load_manifest
 from orchestration.settings import Settings
-from orchestration.warehouse import MODELS, DbtFailed, connect, run_dbt
+from orchestration.warehouse import PREDICTED, DbtFailed, connect, run_dbt
 
 SCHEMAS = ("marts", "features")
 _SHOWN = 5
@@ -176,7 +176,7 @@ def _hand_over(settings: Settings, scratch: Settings) -> None:
     with connect(scratch) as connection:
         connection.execute(f"attach '{settings.warehouse}' as stored (read_only)")
         connection.execute("create table ops.loads as select * from stored.ops.loads")
-        for table in (f"{model}_{what}" for model in MODELS for what in ("predictions", "score_history")):
+        for table in PREDICTED:
             connection.execute(f"insert into ml.{table} by name select * from stored.ml.{table}")
         connection.execute("detach stored")
 

@@ -26,6 +26,19 @@ create table if not exists ml.{model}_score_history (
 )
 """
 
+CLV_PREDICTIONS = """
+create table if not exists ml.clv_predictions (
+    user_key varchar, as_of date, probability_alive double, expected_purchases double, expected_order_value double,
+    clv double, no_estimate_because varchar
+)
+"""
+
+PREDICTED = (
+    *(f"{model}_{what}" for model in MODELS for what in ("predictions", "score_history")),
+    "clv_predictions",
+)
+"""The tables of schema ml: what a build reads besides the lake."""
+
 # What a warehouse of an earlier version has not.
 MIGRATIONS = (
     *(f"alter table ml.{model}_predictions add column if not exists is_base_rate boolean" for model in MODELS),
@@ -118,6 +131,7 @@ def connect(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
         for model in MODELS:
             connection.execute(PREDICTIONS.format(model=model))
             connection.execute(SCORE_HISTORY.format(model=model))
+        connection.execute(CLV_PREDICTIONS)
         for statement in MIGRATIONS:
             connection.execute(statement)
         yield connection

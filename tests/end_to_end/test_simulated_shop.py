@@ -40,6 +40,7 @@ MARTS = (
     "conversion_paths",
     "churn_scores",
     "conversion_scores",
+    "clv",
     "score_history",
     "score_performance",
 )
