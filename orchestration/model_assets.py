@@ -1,6 +1,5 @@
 """What every scored model is in Dagster: an asset of predictions, a gate before it and a gate after."""
 
-import base64
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
@@ -14,6 +13,7 @@ from dagster import (
     AssetExecutionContext,
     AssetKey,
     AssetSpec,
+    DagsterInstance,
     Definitions,
     MaterializeResult,
     MetadataValue,
@@ -23,6 +23,7 @@ from dagster import (
 
 from ml.spec import ModelSpec
 from orchestration import ledger
+from orchestration.exhibits import hang, shown
 from orchestration.gates import Verdict
 from orchestration.house import House
 from orchestration.model_checks import drift_of, leak_proofs, newest_decision
@@ -35,10 +36,15 @@ from orchestration.models import (
     read_predictions,
     refresh_model,
 )
+from orchestration.pictures.drawing import poster
+from orchestration.pictures.models import metric_history
 from orchestration.warehouse import connect
 
 if TYPE_CHECKING:
     from ml.expectations import Audit
+
+PLOTS = ("precision_recall", "calibration", "gain", "shap_summary")
+"""The pictures of its test that the registry keeps beside a model, as `ml.plots` names them."""
 
 DONE = {
     "trained": "",
@@ -71,7 +77,7 @@ def scored_model(spec: ModelSpec, house: House, *, horizon_days: int) -> Definit
                 group_name="ml",
                 kinds={"xgboost", "duckdb"},
                 deps=[features],
-                description=f"{spec.question.format(horizon_days=horizon_days)} One row per eligible user.",
+                description=_described(spec, horizon_days=horizon_days),
             ),
             AssetSpec(
                 history,
@@ -87,6 +93,7 @@ def scored_model(spec: ModelSpec, house: House, *, horizon_days: int) -> Definit
         with connect(house.settings) as connection:
             night = refresh_model(connection, house.settings, spec, horizon_days=horizon_days)
             kept = connection.execute(f"select count(*) from {history_of(spec)}").fetchall()[0][0]
+            _hang(context.instance, connection, house, spec, night)
         said = f"{night.explanation} {night.decision}".strip()
         context.log.info(f"{spec.name}: {DONE[night.done]}{said} {night.users_scored:,} users scored")
         yield MaterializeResult(asset_key=history, metadata={"dagster/row_count": kept})
@@ -104,12 +111,6 @@ def scored_model(spec: ModelSpec, house: House, *, horizon_days: int) -> Definit
                     name.removeprefix(f"{night.estimator}."): value
                     for name, value in night.metrics.items()
                     if name.startswith(f"{night.estimator}.")
-                },
-                **{
-                    png.stem: MetadataValue.md(
-                        f"![{png.stem}](data:image/png;base64,{base64.b64encode(png.read_bytes()).decode()})"
-                    )
-                    for png in sorted((house.settings.root / night.home).glob("*.png"))
                 },
             },
         )
@@ -162,6 +163,30 @@ def scored_model(spec: ModelSpec, house: House, *, horizon_days: int) -> Definit
 
     checks = [features_gate, scores_gate, promotion, drift, leaks]
     return Definitions(assets=[predict], asset_checks=checks)
+
+
+def _described(spec: ModelSpec, *, horizon_days: int) -> str:
+    """The asset's description: what it answers, and its pictures."""
+    pictures = [
+        shown(f"{spec.name}_metric_history", kind="svg", alt="Its versions' metrics are drawn once one was tested."),
+        *(
+            shown(f"{spec.name}_{plot}", kind="png", alt=f"{plot.replace('_', ' ')}: drawn once a model was tested.")
+            for plot in PLOTS
+        ),
+    ]
+    return "\n\n".join([f"{spec.question.format(horizon_days=horizon_days)} One row per eligible user.", *pictures])
+
+
+def _hang(
+    instance: DagsterInstance, connection: duckdb.DuckDBPyConnection, house: House, spec: ModelSpec, night: ModelNight
+) -> None:
+    """Lay the pictures of what scores, and of all versions, where the page looks for them."""
+    history = metric_history(connection, spec.name)
+    drawn = poster(history).encode() if history else None
+    hang(instance, f"{spec.name}_metric_history", drawn, kind="svg")
+    for plot in PLOTS:
+        png = house.settings.root / night.home / f"{plot}.png"
+        hang(instance, f"{spec.name}_{plot}", png.read_bytes() if png.exists() else None, kind="png")
 
 
 def _psi_table(psi: dict[str, float]) -> str:

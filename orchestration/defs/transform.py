@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping
 from graphlib import TopologicalSorter
-from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -20,10 +19,10 @@ from dagster import (
     TableColumnLineage,
     TableSchema,
 )
-from dagster._core.storage.local_compute_log_manager import LocalComputeLogManager
 from dagster_dbt import DagsterDbtTranslator, dbt_assets
 from dagster_dbt.asset_utils import get_asset_check_key_for_test
 
+from orchestration.exhibits import hang, shown
 from orchestration.house import open_house
 from orchestration.increments import build, fingerprints
 from orchestration.lineage import LineageBook
@@ -41,12 +40,8 @@ def _has_pictures(node: Mapping[str, Any]) -> bool:
 
 
 def _shown(node: Mapping[str, Any]) -> str:
-    """A mart's pictures, as Markdown for its description, which the UI shows first and in full width.
-
-    Of metadata it shows Markdown at once only below a thousand characters, in a narrow column. The pictures lie among
-    the logs, which the UI's own server serves: so a page has the newest ones, however old its definitions are.
-    """
-    return f"![The picture of {node['name']} is drawn by the next night.](/logs/pictures/{node['name']}/svg)"
+    """A mart's pictures, as Markdown for its description."""
+    return shown(node["name"], kind="svg", alt=f"The picture of {node['name']} is drawn by the next night.")
 
 
 class LayerTranslator(DagsterDbtTranslator):
@@ -187,16 +182,9 @@ def _picture(
     instance: DagsterInstance, connection: duckdb.DuckDBPyConnection, node: Mapping[str, Any]
 ) -> dict[str, MetadataValue[Any]]:
     """Lay a mart's pictures where its page looks for them."""
-    manager = instance.compute_log_manager
-    if not _has_pictures(node) or not isinstance(manager, LocalComputeLogManager):
+    if not _has_pictures(node):
         return {}
-    path = Path(manager.get_captured_local_path(["pictures", node["name"]], "svg"))
     pictures = draw(connection, node["name"])
-    if not pictures:
-        path.unlink(missing_ok=True)
-        return {}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    new = path.with_name(f".new-{path.name}")
-    new.write_text(poster(pictures), encoding="utf-8")
-    new.replace(path)
-    return {"picture": MetadataValue.path(str(path))}
+    drawn = poster(pictures).encode() if pictures else None
+    path = hang(instance, node["name"], drawn, kind="svg")
+    return {"picture": MetadataValue.path(str(path))} if path else {}

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import duckdb
 
-from orchestration.pictures import activity, credit, funnels, journeys, matrices
+from orchestration.pictures import activity, credit, funnels, journeys, matrices, models
 from orchestration.pictures.drawing import Picture
 
 GALLERY: dict[str, Callable[[duckdb.DuckDBPyConnection], list[Picture]]] = {
@@ -22,6 +22,8 @@ GALLERY: dict[str, Callable[[duckdb.DuckDBPyConnection], list[Picture]]] = {
     "conversion_paths": journeys.conversion_paths,
     "churn_scores": credit.churn_scores,
     "conversion_scores": credit.conversion_scores,
+    "score_performance": models.score_performance,
+    "clv": models.clv,
 }
 """By mart, in the order of the report. A picture shows counts alone, never who was counted."""
 

@@ -105,6 +105,7 @@ def test_everything_but_sources_has_a_default(tmp_path: Path) -> None:
         "rfm": {"lookback_days": None},
         "churn": {"horizon_days": 30, "active_within_days": 90},
         "conversion": {"event": "purchase", "horizon_days": 7, "active_within_days": 90},
+        "clv": {"horizon_days": 90, "discount_per_year": 0.0},
         "paths": {"length": 5},
         "channels": {"own_sites": [], "rules": {}},
         "attribution": {"lookback_days": 30},
@@ -241,6 +242,21 @@ MISTAKES: dict[str, tuple[str, int, str]] = {
     ),
     "half a condition": (MINIMAL + "funnels: {f: {steps: [{where: 'revenue >'}]}}\n", 4, "is no condition on an event"),
     "a value for a condition": (MINIMAL + "funnels: {f: {steps: [{where: page}]}}\n", 4, "it is a varchar, not true"),
+    "a lifetime of no days": (
+        MINIMAL + "clv: {horizon_days: 0}\n",
+        4,
+        "`clv.horizon_days`: expected greater than|or equal to 1",
+    ),
+    "a discount in per cent": (
+        MINIMAL + "clv: {discount_per_year: 10}\n",
+        4,
+        "`clv.discount_per_year`: expected less than|or equal to 1",
+    ),
+    "a key that lifetime value has not": (
+        MINIMAL + "clv: {horizon: 90}\n",
+        4,
+        "unknown key `clv.horizon`; did you mean `horizon_days`?",
+    ),
     "a path of no steps": (MINIMAL + "paths: {length: 0}\n", 4, "`paths.length`: expected greater than|or equal to 1"),
     "an address for a site": (
         MINIMAL + "channels: {own_sites: ['https://shop.example/']}\n",

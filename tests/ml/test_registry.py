@@ -58,7 +58,7 @@ def test_card_and_pictures_lie_beside_the_model(saved: Path, churn_result: Train
     assert "no event in the next 14 days" in card
     assert f"{churn_result.metrics['xgboost.roc_auc']:.4f}" in card
     assert "| recency_days |" in card
-    for name in ("precision_recall", "calibration", "gain", "importance"):
+    for name in ("precision_recall", "calibration", "gain", "shap_summary"):
         assert f"]({name}.png)" in card
         assert (saved / f"{name}.png").read_bytes().startswith(b"\x89PNG")
 

@@ -1,6 +1,7 @@
 """Pictures and the report: true to the marts, safe with any name, sensible with nothing to show."""
 
 import re
+from collections.abc import Iterator
 from datetime import datetime
 from html.parser import HTMLParser
 from itertools import combinations
@@ -17,12 +18,14 @@ from orchestration.page import compose, definitions
 from orchestration.pictures.drawing import WIDTH, Drawing, Picture
 from orchestration.pictures.gallery import GALLERY, draw, draw_all
 from orchestration.pictures.journeys import FEWEST_USERS
+from orchestration.pictures.models import metric_history
 from orchestration.pictures.palette import DARK, LIGHT, SERIES, contrast, luminance, shades, stylesheet
 from orchestration.pictures.words import plain, shortened, width_of
 from tests.conftest import BuildWarehouse, funnel
 
 SVG = "{http://www.w3.org/2000/svg}"
 NOW = datetime(2025, 3, 1, 5)
+SCORED = {"churn_scores", "conversion_scores", "score_performance", "clv"}
 
 HOSTILE = [
     "<script>alert('x')</script>",
@@ -96,7 +99,7 @@ class Page(HTMLParser):
 def test_every_picture_is_drawn_and_well_formed(shop: duckdb.DuckDBPyConnection, pages: dict[str, str]) -> None:
     pictures = draw_all(shop)
     # No model has scored here.
-    assert {picture.mart for picture in pictures} == set(GALLERY) - {"churn_scores", "conversion_scores"}
+    assert {picture.mart for picture in pictures} == set(GALLERY) - SCORED
     assert len({picture.name for picture in pictures}) == len(pictures)
     assert set(pages) == {"report.html", *(f"pictures/{picture.name}.svg" for picture in pictures)}
     for picture in pictures:
@@ -110,7 +113,11 @@ def test_every_picture_is_drawn_and_well_formed(shop: duckdb.DuckDBPyConnection,
 
 
 def test_texts_stay_on_the_canvas(shop: duckdb.DuckDBPyConnection) -> None:
-    for picture in draw_all(shop):
+    texts_stay_on_the_canvas(draw_all(shop))
+
+
+def texts_stay_on_the_canvas(pictures: list[Picture]) -> None:
+    for picture in pictures:
         for shape in ElementTree.fromstring(picture.to_part()).iter(f"{SVG}text"):
             if shape.get("transform"):
                 continue
@@ -184,6 +191,72 @@ def test_the_journeys_ribbons_are_all_events(shop: duckdb.DuckDBPyConnection) ->
     events, sessions = shop.execute("select sum(events), sum(entries) from marts.path_steps").fetchall()[0]
     # Each event is left once, and each session is entered once.
     assert drawn == events + sessions
+
+
+@pytest.fixture
+def foreseen() -> Iterator[duckdb.DuckDBPyConnection]:
+    """What models leave: a hundred customers, a month of scores and three versions, the second of which scores."""
+    with duckdb.connect() as connection:
+        connection.execute(
+            """
+            create schema marts; create schema ops;
+            create table marts.clv as select 'secret-person-' || n as user_key, date '2025-03-01' as as_of,
+                90 as horizon_days, 0.5 as probability_alive, 2.0 as expected_purchases,
+                (case when n < 10 then 50 else 5 end)::decimal(18, 4) as clv from range(100) as t(n)
+            union all select 'secret-person-none', date '2025-03-01', 90, null, null, null;
+            create table marts.score_performance as select model, date '2025-01-06' + 7 * n::integer as as_of,
+                'v' as model_version, 200::bigint as users, (60 + 10 * n)::bigint as positives,
+                0.3::double as mean_probability, case when n > 0 then 0.9 end as roc_auc
+            from range(4) as t(n), (values ('churn'), ('conversion')) as m(model);
+            create table ops.model_versions as select 'churn' as model, 'v' || n as version,
+                timestamp '2025-01-01' + to_days(n::integer) as trained_at, 'xgboost' as estimator,
+                n = 1 as is_champion,
+                date '2025-01-01' + n::integer as trained_as_of, '{"xgboost.roc_auc": 0.' || (7 + n)
+                || ', "xgboost.log_loss": 1.25, "base_rate.roc_auc": 0.5}' as metrics from range(3) as t(n)
+            union all select 'conversion', 'v', now()::timestamp, 'base_rate', true, null, '{}'
+            """
+        )
+        yield connection
+
+
+def told_by(picture: Picture) -> list[str]:
+    root = ElementTree.fromstring(picture.to_file())
+    return [title.text or "" for title in root.iter(f"{SVG}title")]
+
+
+def test_what_is_foreseen_is_drawn_as_it_is_in_the_marts(foreseen: duckdb.DuckDBPyConnection) -> None:
+    churn, conversion, value = draw_all(foreseen)
+    # Ten of 50 and ninety of 5: the first tenth brings 500 of 950.
+    assert (
+        "100 customers are expected to make 200 purchases worth 950; the first tenth 53% of that" in value.description
+    )
+    assert sum("10 customers, 20 purchases worth 500.00" in said for said in told_by(value)) == 1
+    assert sum("10 customers, 20 purchases worth 50.00" in said for said in told_by(value)) == 9
+    assert (
+        "Of 200 users scored as of 2025-01-27, 30% were expected to have stayed away, and 45% did" in churn.description
+    )
+    assert "to have converted" in conversion.description
+    # Four dates; the first has no AUC.
+    assert sum("expected to have stayed away 0.300" in said for said in told_by(churn)) == 4
+    assert sum("ROC-AUC 0.900" in said for said in told_by(churn)) == 3
+    (versions,) = metric_history(foreseen, "churn")
+    assert "3 versions, the newest of 2025-01-03: ROC-AUC 0.900, log loss 1.250." in versions.description
+    assert [said for said in told_by(versions) if "ROC-AUC" in said] == [
+        f"2025-01-0{n}: ROC-AUC 0.{6 + n}00" for n in (1, 2, 3)
+    ]
+    assert told_by(versions).count("scores now") == 1
+    assert metric_history(foreseen, "conversion") == []
+    for picture in (churn, conversion, value, versions):
+        assert "secret-person" not in picture.to_file()
+        assert definitions()[picture.topic]
+        assert re.fullmatch("[a-z0-9-]+", picture.name)
+    texts_stay_on_the_canvas([churn, conversion, value, versions])
+
+
+def test_nothing_foreseen_is_no_picture(foreseen: duckdb.DuckDBPyConnection) -> None:
+    foreseen.execute("update marts.clv set clv = null; delete from marts.score_performance where model = 'churn'")
+    (conversion,) = draw_all(foreseen)
+    assert conversion.name == "score-performance-conversion"
 
 
 def test_a_single_day_is_a_sensible_page(build_warehouse: BuildWarehouse) -> None:
