@@ -48,6 +48,7 @@ bench: $(STAMP) ## Costs as ratios, measured side by side in one run.
 	@$(BIN)/python -m tests.benchmarks.funnels
 	@$(BIN)/python -m tests.benchmarks.night
 	@$(BIN)/python -m tests.benchmarks.marts
+	@$(BIN)/python -m tests.benchmarks.models
 
 screenshots: $(STAMP) ## The pictures in the README, taken anew; needs Chromium and a night that was published.
 	@$(BIN)/python -m tests.screenshots

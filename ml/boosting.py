@@ -104,26 +104,26 @@ class BoostedTrees:
         self.calibrator_: Calibrator = Sigmoid()
         if calibration is not None:
             later, outcome = calibration
-            self.calibrator_ = fit_calibrator(self._margin(later), outcome, method=self.spec.calibration)
-        self.booster_.set_attr(
-            calibrator=json.dumps(calibrator_to_dict(self.calibrator_), sort_keys=True),
-            start=start.to_bytes().decode() if start else None,
-            best_iteration=None,
-            best_score=None,
-        )
+            self.calibrator_ = fit_calibrator(self.margin(later), outcome, method=self.spec.calibration)
+        self.booster_.set_attr(start=start.to_bytes().decode() if start else None, best_iteration=None, best_score=None)
+        return self.calibrated(self.calibrator_)
+
+    def calibrated(self, calibrator: Calibrator) -> Self:
+        """With another calibrator, learnt elsewhere."""
+        self.calibrator_ = calibrator
+        self.booster_.set_attr(calibrator=json.dumps(calibrator_to_dict(calibrator), sort_keys=True))
         return self
 
     def grown_again(self, x: Array, y: Array, *, start: BuyTillYouDie | None = None) -> Self:
         """As many trees on other rows, later ones among them, with the calibrator learnt before."""
         trees = replace(self.spec.trees, rounds_without_validation=self.rounds_)
         grown = type(self)(replace(self.spec, trees=trees), seed=self.seed, n_jobs=self.n_jobs).fit(x, y, start=start)
-        grown.spec, grown.calibrator_ = self.spec, self.calibrator_
-        grown.booster_.set_attr(calibrator=json.dumps(calibrator_to_dict(self.calibrator_), sort_keys=True))
-        return grown
+        grown.spec = self.spec
+        return grown.calibrated(self.calibrator_)
 
     def predict_proba(self, x: Array) -> Array:
         """Shape (n, 2), calibrated."""
-        probability = self.calibrator_(self._margin(x)) if len(x) else np.empty(0)
+        probability = self.calibrator_(self.margin(x)) if len(x) else np.empty(0)
         return np.column_stack([1 - probability, probability])
 
     def contributions(self, x: Array, *, exact: bool = True) -> Array:
@@ -162,7 +162,8 @@ class BoostedTrees:
         model.start_ = BuyTillYouDie.from_bytes(spec, str(start).encode()) if start else None
         return model
 
-    def _margin(self, x: Array) -> Array:
+    def margin(self, x: Array) -> Array:
+        """Log-odds before calibration, shape (n,)."""
         return np.asarray(
             self.booster_.inplace_predict(
                 x, predict_type="margin", validate_features=False, base_margin=self._start_margin(x)

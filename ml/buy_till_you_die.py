@@ -34,7 +34,9 @@ def lifetimes() -> Any:
         return lifetimes
 
 
-def fit_bg_nbd(frequency: Array, recency: Array, age: Array, *, weights: Array | None = None) -> dict[str, float]:
+def fit_bg_nbd(
+    frequency: Array, recency: Array, age: Array, *, weights: Array | None = None, penalty: float = 0.0
+) -> dict[str, float]:
     """The maximum-likelihood parameters r, alpha, a and b.
 
     Args:
@@ -42,19 +44,20 @@ def fit_bg_nbd(frequency: Array, recency: Array, age: Array, *, weights: Array |
         recency: Shape (n,), from the first to the last, in any unit of time.
         age: Shape (n,), from the first to the end of the observation, in the same unit.
         weights: Shape (n,), how many have such a history; one each by default.
+        penalty: On the squares of the parameters, which keeps them from running off where nobody seems to leave.
 
     Raises:
         NoConvergenceError: There is no such maximum.
     """
     library = lifetimes()
-    model = library.BetaGeoFitter(penalizer_coef=0.0)
+    model = library.BetaGeoFitter(penalizer_coef=penalty)
     # What does not converge is told by the exception; the library prints it, too.
     with warnings.catch_warnings(), np.errstate(all="ignore"), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
         try:
             model.fit(frequency, recency, age, weights=weights)
         except (library.utils.ConvergenceError, ValueError, FloatingPointError) as error:
-            raise NoConvergenceError(str(error).splitlines()[0] if str(error) else "no convergence") from error
+            raise NoConvergenceError("the likelihood has no maximum that could be found") from error
     fitted = {name: float(model.params_[name]) for name in PARAMETERS}
     if not all(np.isfinite(value) and value > 0 for value in fitted.values()):
         raise NoConvergenceError(f"the parameters found are not all positive: {fitted}")

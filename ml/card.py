@@ -112,7 +112,7 @@ def _limits(result: TrainingResult) -> str:
         "suggest should not be read into them.",
     ]
     if result.split is not None and not len(result.split.validation):
-        limits.append("The history was too short for early stopping and calibration.")
+        limits.append("The history was too short to stop early, and to calibrate on a slice of time of its own.")
     elif result.split is not None and "tuning" in result.split.parts():
         limits.append("The history was too short to stop early and to calibrate on different slices.")
     if result.verdict == "no_model":

@@ -27,6 +27,8 @@ FEWEST_CUSTOMERS = 100
 FEWEST_REPEATING = 20
 # Three parameters are not known better from more.
 _MOST_SPENDERS = 100_000
+# Where nobody seems to leave, a and b grow without end; the library's manual advises a small penalty then.
+_PENALTY = 0.001
 # A discount falls due at the end of each step, as in lifetimes.
 _STEP_DAYS = 30.0
 _DAYS_A_YEAR = 365.0
@@ -193,7 +195,10 @@ def _fit_purchases(summaries: pd.DataFrame) -> dict[str, float]:
     if not (summaries["frequency"] > 0).any():
         raise NoConvergenceError("nobody bought twice")
     group, (x, recency, age) = _grouped(summaries)
-    return fit_bg_nbd(x, recency, age, weights=np.bincount(group))
+    try:
+        return fit_bg_nbd(x, recency, age, weights=np.bincount(group))
+    except NoConvergenceError:
+        return fit_bg_nbd(x, recency, age, weights=np.bincount(group), penalty=_PENALTY)
 
 
 def _spenders(summaries: pd.DataFrame) -> pd.DataFrame:

@@ -38,18 +38,32 @@ def top_reasons(spec: ModelSpec, x: Array, contributions: Array) -> tuple[Array,
             for theme, columns in enumerate(members)
         ]
     )
-    most = min(MOST, len(themes))
-    ranked = np.argsort(-np.abs(effect), axis=1, kind="stable")[:, :most]
+    ranked = _strongest(np.abs(effect), min(MOST, len(themes)))
     effect = np.take_along_axis(effect, ranked, axis=1)
     leading = np.take_along_axis(leading, ranked, axis=1)
     holds = np.abs(effect) >= LEAST_EFFECT
 
+    # Places that say the same of the same feature lie together, so that each is put into words at once.
+    saying = np.where(holds, 2 * leading + (effect > 0), -1).astype(np.int16).ravel()
+    order = np.argsort(saying, kind="stable")
+    ends = np.searchsorted(saying[order], np.arange(2 * len(spec.features) + 1))
     sentences = np.full((len(x), MOST), "", dtype=object)
     for column, feature in enumerate(spec.features):
-        for upwards, direction in ((True, spec.raises), (False, spec.lowers)):
-            rows, ranks = np.nonzero(holds & (leading == column) & ((effect > 0) == upwards))
+        for upwards, direction in ((0, spec.lowers), (1, spec.raises)):
+            said = 2 * column + upwards
+            rows, ranks = np.divmod(order[ends[said] : ends[said + 1]], ranked.shape[1])
             sentences[rows, ranks] = _phrases(feature, x[rows, column], prefix=f"{direction}: ")
     return sentences, holds.sum(axis=1)
+
+
+def _strongest(size: Array, most: int) -> Array:
+    """The columns of each row's largest values, largest first, of equal ones the first; a full sort would cost more."""
+    left = size.copy()
+    found = np.empty((len(size), most), dtype=np.int64)
+    for place in range(most):
+        found[:, place] = left.argmax(axis=1)
+        left[np.arange(len(left)), found[:, place]] = -1
+    return found
 
 
 def _phrases(feature: Feature, values: Array, *, prefix: str) -> Array:

@@ -34,6 +34,11 @@ class Snapshots:
     def __len__(self) -> int:
         return len(self.user_keys)
 
+    @property
+    def rarest(self) -> int:
+        """How many rows have the rarer outcome, of labelled ones."""
+        return int(min(self.y.sum(), len(self) - self.y.sum()))
+
     @classmethod
     def from_frame(cls, frame: pd.DataFrame, spec: ModelSpec, *, with_label: bool = True) -> Snapshots:
         """Reads a features table.
@@ -61,6 +66,7 @@ class Snapshots:
 
         keys = frame["user_key"].astype("str").to_numpy(dtype=object)
         order = np.lexsort((pd.factorize(keys, sort=True)[0], as_of))
+        in_order = bool((order[1:] > order[:-1]).all())
         keys, as_of = keys[order], as_of[order]
         repeated = (keys[1:] == keys[:-1]) & (as_of[1:] == as_of[:-1])
         if repeated.any():
@@ -71,7 +77,9 @@ class Snapshots:
             )
         x = np.empty((len(frame), len(spec.features)), dtype=np.float32)
         for column, name in enumerate(spec.feature_names):
-            x[:, column] = _numbers(frame[name], f"{table}: {name}")[order]
+            numbers = _numbers(frame[name], f"{table}: {name}")
+            # A table that is read in order is not worth moving about, a random access a value.
+            x[:, column] = numbers if in_order else numbers[order]
         infinite = np.argwhere(np.isinf(x))
         if len(infinite):
             row, column = infinite[0]

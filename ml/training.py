@@ -14,10 +14,10 @@ import pandas as pd
 
 from ml.backtest import back_test
 from ml.baselines import BaseRate
-from ml.boosting import BoostedTrees
 from ml.bootstrap import intervals
 from ml.buy_till_you_die import BuyTillYouDie
 from ml.drift import Reference
+from ml.growing import MOST_ROWS, grow
 from ml.metrics import evaluate
 from ml.predictor import Predictor
 from ml.rules import fit_rules, fit_start
@@ -34,8 +34,6 @@ Verdict = Literal["model", "simple_rule", "no_model"]
 LIBRARIES = ("lifetimes", "optuna", "scikit-learn", "xgboost-cpu")
 # SHAP values of this many test rows are enough for a mean per feature.
 _IMPORTANCE_ROWS = 2_000
-# A search or a back-test of more rows costs minutes and tells no more.
-_MOST_ROWS = 200_000
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -155,7 +153,8 @@ def train(
     """Trains the model and the simple rules, tests all on the latest outcomes and picks what scores.
 
     The trees grow on the oldest part, with hyper-parameters searched for and stopped early on a later one, are
-    calibrated on one later still, grown again in the same number on all of these, and meet the test part once. The
+    calibrated on one later still (see `ml.growing.grow` where there is none), grown again in the same number on all of
+    these, and meet the test part once. The
     simple rules, which need no tuning, may use every row before the test. The trees are published if their log loss on
     the test is lower than every rule's. A history too small for that yields the base rate of all labelled rows, never
     an error.
@@ -195,7 +194,7 @@ def train(
     start = fit_start(known.at(split.train), spec, horizon_days=horizon_days)
     tuned, trials = _tuned(known, split, spec, start, seed=seed, n_jobs=n_jobs, seconds=tuning_seconds)
     before, test = known.at(split.before_test), known.at(split.test)
-    trees = _fit_trees(known, split, tuned, start, horizon_days=horizon_days, seed=seed, n_jobs=n_jobs)
+    trees = grow(known, split, tuned, start, horizon_days=horizon_days, seed=seed, n_jobs=n_jobs)
     contenders = [trees, *fit_rules(before, spec, horizon_days=horizon_days)]
     predicted = {contender.name: contender.predict_proba(test.x)[:, 1] for contender in contenders}
     measured = {name: evaluate(test.y, probability) for name, probability in predicted.items()}
@@ -227,7 +226,7 @@ def train(
             for metric, ends in intervals(test.y, probability, test.user_keys, seed=seed).items()
         },
         back_test=back_test(
-            known.of_some_users(_MOST_ROWS),
+            known.of_some_users(MOST_ROWS),
             tuned,
             horizon_days=horizon_days,
             rounds=trees.rounds_,
@@ -257,7 +256,7 @@ def _tuned(
     """The spec with the hyper-parameters that a search found, and how many it tried."""
     if not len(split.validation):
         return spec, 0
-    rows, later = known.at(split.train).of_some_users(_MOST_ROWS), known.at(split.validation).of_some_users(_MOST_ROWS)
+    rows, later = known.at(split.train).of_some_users(MOST_ROWS), known.at(split.validation).of_some_users(MOST_ROWS)
     trials = trials_for(len(rows), len(spec.features), seconds=seconds)
     trees, _ = tune(spec, (rows.x, rows.y), (later.x, later.y), start=start, trials=trials, seed=seed, n_jobs=n_jobs)
     return replace(spec, trees=trees), trials if trials > 1 else 0
@@ -278,42 +277,10 @@ def _choose_split(known: Snapshots, spec: ModelSpec, *, horizon_days: int) -> tu
             f"cannot hold a training and a test part {horizon_days} days apart"
         )
     for split in candidates:
-        scarce = min(_rarest(known.at(cutoffs).y) for cutoffs in split.parts().values())
+        scarce = min(known.at(cutoffs).rarest for cutoffs in split.parts().values())
         if scarce >= spec.min_class_rows:
             return split, ""
     return None, (f"a part of the split holds only {scarce} rows of one outcome and {spec.min_class_rows} are needed")
-
-
-def _rarest(y: Array) -> int:
-    return int(min(y.sum(), len(y) - y.sum()))
-
-
-def _fit_trees(
-    known: Snapshots,
-    split: TimeSplit,
-    spec: ModelSpec,
-    start: BuyTillYouDie | None,
-    *,
-    horizon_days: int,
-    seed: int,
-    n_jobs: int,
-) -> BoostedTrees:
-    def part(cutoffs: Array) -> tuple[Array, Array] | None:
-        rows = known.at(cutoffs)
-        return (rows.x, rows.y) if len(rows) else None
-
-    train_rows = known.at(split.train)
-    trees = BoostedTrees(spec, seed=seed, n_jobs=n_jobs).fit(
-        train_rows.x,
-        train_rows.y,
-        validation=part(split.validation),
-        calibration=part(split.calibration),
-        start=start,
-    )
-    if not len(split.validation):
-        return trees
-    before = known.at(split.before_test)
-    return trees.grown_again(before.x, before.y, start=fit_start(before, spec, horizon_days=horizon_days))
 
 
 def _version(estimator: str, spec: ModelSpec, fingerprint: str, *, horizon_days: int, seed: int, trials: int) -> str:

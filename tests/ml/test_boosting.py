@@ -62,7 +62,7 @@ def test_shap_values_equal_their_definition() -> None:
     one = x.copy()
     one[:, 1] = x[0, 1]
     shap = model.contributions(one)
-    margin = model._margin(one)
+    margin = model.margin(one)
     np.testing.assert_allclose(margin - margin[0], shap[:, 0] - shap[0, 0], atol=1e-4)
     np.testing.assert_allclose(shap[:, 1], shap[0, 1], atol=1e-6)
 
