@@ -70,7 +70,7 @@ def print_report(
         console.print(_loads(connection, declared, failed_files))
         models, verdicts = _models(connection)
         console.print(models)
-        for verdict in verdicts:
+        for verdict in (*verdicts, _lifetime_values(connection)):
             console.print(f"  {verdict}", soft_wrap=True, highlight=False)
         console.print(f"\n[bold]Published[/bold] {path}", soft_wrap=True)
         console.print(f"and as Parquet under {settings.published / 'parquet'}", soft_wrap=True)
@@ -149,6 +149,21 @@ def _models(connection: duckdb.DuckDBPyConnection) -> tuple[Table, list[str]]:
             cells = [f"{scores.get(f'{estimator}.{measure}', float('nan')):.3f}" for measure in MEASURES]
             grid.add_row(model, f"{estimator}{' (scores)' if estimator == chosen else ''}", *cells)
     return grid, verdicts
+
+
+def _lifetime_values(connection: duckdb.DuckDBPyConnection) -> str:
+    """What customers are expected to bring, or why that is not known, in a sentence."""
+    rows = connection.execute(
+        """
+        select count(*), count(clv), sum(expected_purchases), sum(clv), any_value(horizon_days),
+            mode(no_estimate_because)
+        from clv
+        """
+    ).fetchall()
+    customers, valued, purchases, value, days, reason = rows[0]
+    if not valued:
+        return f"clv: no values for {customers:,} customers: {reason or 'nobody has bought yet'}."
+    return f"clv: {valued:,} customers are expected to buy {purchases:,.0f} times in {days} days, for {value:,.2f}."
 
 
 def _grid(title: str | None = None) -> Table:

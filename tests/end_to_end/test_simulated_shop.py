@@ -120,8 +120,25 @@ def test_scores_are_written_for_every_eligible_user(first_night: Night) -> None:
     assert {model for model, _ in versions} == {"churn", "conversion"}
 
 
+def test_every_customer_has_a_lifetime_value_or_a_reason_for_none(first_night: Night) -> None:
+    with first_night.marts() as marts:
+        customers = marts.execute("select count(*) from purchase_summaries").fetchall()[0][0]
+        counted = "select count(*), count(clv) + count(no_estimate_because), count_if(as_of != today) from clv, "
+        today = "(select max(activity_date) + 1 as today from user_days)"
+        assert marts.execute(counted + today).fetchall() == [(customers, customers, 0)]
+        assert not marts.execute("from clv where no_estimate_because = 'not estimated yet'").fetchall()
+
+
 def test_the_report_shows_what_was_built(first_night: Night) -> None:
-    for said in ("marts.events", "What came in", "ROC-AUC", "marts.duckdb", "Which step of each funnel", "Done in"):
+    for said in (
+        "marts.events",
+        "What came in",
+        "ROC-AUC",
+        "marts.duckdb",
+        "Which step of each funnel",
+        "  clv: ",
+        "Done in",
+    ):
         assert said in first_night.output
 
 
