@@ -91,6 +91,11 @@ def step_failure(event: DagsterEvent) -> str:
     return f"{event.step_key}: {(error.cause or error).message.strip()}"
 
 
+def only_refused(reason: str) -> bool:
+    """Whether a step failed because publishing was refused: its checks say why."""
+    return reason.startswith(_REFUSED)
+
+
 def _is_check(event: DagsterEvent) -> bool:
     return event.event_type == DagsterEventType.ASSET_CHECK_EVALUATION
 
@@ -107,7 +112,7 @@ def _check(found: AssetCheckEvaluation) -> Check:
 
 def _repeats(reason: str, failed: set[str]) -> bool:
     """Whether a step failed for nothing but checks: it names them, line by line, or publishing was refused."""
-    if reason.startswith(_REFUSED):
+    if only_refused(reason):
         return True
     _, *lines = reason.splitlines()
     named = [line for line in lines if line and not line[0].isspace()]

@@ -4,6 +4,7 @@ import os
 import shlex
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 from pydantic import AliasChoices, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -28,6 +29,12 @@ class Settings(BaseSettings):
         default=60, ge=0, description="what the search for a model's hyper-parameters may cost, about; 0 for none"
     )
     threads: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1)
+    log_format: Literal["auto", "json", "text"] = Field(
+        default="auto", description="of standard error: text on a terminal, and JSON lines elsewhere, or one of the two"
+    )
+    metrics_file: Path | None = Field(
+        default=None, description="what node_exporter's textfile collector reads; by default below the data directory"
+    )
 
     @cached_property
     def root(self) -> Path:
@@ -78,6 +85,11 @@ class Settings(BaseSettings):
     def alerts(self) -> Path:
         """Which alerts are open, and which messages wait to be sent."""
         return self.root / "warehouse" / "alerts.sqlite"
+
+    @property
+    def metrics(self) -> Path:
+        """The last night in figures, as Prometheus reads them."""
+        return self.metrics_file.expanduser().resolve() if self.metrics_file else self.root / "metrics" / "avila.prom"
 
     @property
     def dagster_home(self) -> Path:

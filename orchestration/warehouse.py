@@ -57,9 +57,21 @@ MIGRATIONS = (
 OPS_TABLES = (
     """
     create table if not exists ops.runs (
-        run_id varchar, started_at timestamp, finished_at timestamp, seconds double, status varchar
+        run_id varchar, started_at timestamp, finished_at timestamp, seconds double, status varchar,
+        step varchar, part_of varchar, rows bigint, cpu_seconds double, peak_memory_bytes bigint
     )
     """,
+    # Of warehouses from before a run's steps were measured.
+    *(
+        f"alter table ops.runs add column if not exists {column}"
+        for column in (
+            "step varchar",
+            "part_of varchar",
+            "rows bigint",
+            "cpu_seconds double",
+            "peak_memory_bytes bigint",
+        )
+    ),
     """
     create table if not exists ops.restatements (
         run_id varchar, restated_at timestamp, table_name varchar, reason varchar,
