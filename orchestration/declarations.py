@@ -31,6 +31,7 @@ from orchestration.ingestion.sources import (
     preset_names,
     with_preset,
 )
+from orchestration.keeping import Keep
 
 PLACEHOLDER_IDS = (
     "",
@@ -158,6 +159,7 @@ class Declarations(Declared):
     gates: Gates = Gates()
     alerts: Alerts = Alerts()
     owners: Owners = ("team:analytics",)
+    keep: Keep = Keep()
 
     @field_validator("reporting_timezone", mode="before")
     @classmethod
@@ -205,7 +207,7 @@ class Declarations(Declared):
 
     def dbt_vars(self) -> dict[str, Any]:
         """Everything that decides what the marts hold, but the sources, as plain JSON for `dbt --vars`."""
-        said = self.model_dump(mode="json", exclude={"sources", "funnels", "alerts", "owners"})
+        said = self.model_dump(mode="json", exclude={"sources", "funnels", "alerts", "owners", "keep"})
         said["cohorts"]["brackets"] = self.cohorts.bracket_days()
         said["funnels"] = funnel_variables(self.funnels)
         return said
@@ -343,6 +345,7 @@ def _keys_at(path: list[str | int]) -> list[str]:
         ("identity",): Identity,
         ("rejects",): Rejects,
         ("gates",): Gates,
+        ("keep",): Keep,
         **PLACES_OF_ALERTS,
     }
     names = (2,) if path and path[0] == "alerts" else (1, 3)
