@@ -13,7 +13,7 @@ export OMP_WAIT_POLICY := passive
 # Compiling a thousand modules at each start costs more than the night's SQL.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run ui sql docs alert-test test check verify proofs bench screenshots lock clean
+.PHONY: help run ui sql docs alert-test backup restore test check verify proofs bench screenshots lock clean
 
 help: ## This list.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -32,6 +32,12 @@ docs: $(STAMP) ## dbt's documentation of every model, column and macro, as one p
 
 alert-test: $(STAMP) ## A test message to every channel that alerts go to.
 	@$(BIN)/python -m orchestration.alerts --test
+
+backup: $(STAMP) ## Save to the directory TO what cannot be built again.
+	@$(BIN)/python -m orchestration.backup save "$(or $(TO),$(error say where to, as in make backup TO=/mnt/backups))"
+
+restore: $(STAMP) ## Fill an empty data directory from the file FROM, which make backup wrote.
+	@$(BIN)/python -m orchestration.backup restore "$(or $(FROM),$(error say from which file, as in make restore FROM=avila-….tar))"
 
 test: $(STAMP) ## All tests.
 	@$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile
@@ -64,7 +70,7 @@ lock: ## Resolve requirements.lock again from pyproject.toml.
 	@$(BIN)/uv export --quiet --all-groups --format requirements-txt --no-emit-project --no-header -o requirements.lock
 
 clean: ## Forget everything built in the default data directory; avila.yml and the dumps stay.
-	rm -rf data/lake data/warehouse data/models data/published
+	rm -rf data/lake data/warehouse data/models data/published data/metrics
 
 # uv installs the lock in seconds; it is itself installed from the lock, by its hashes.
 $(STAMP): requirements.lock
