@@ -33,6 +33,7 @@ def build(
     run_id: str | None = None,
     say: Callable[[str], None] = lambda said: None,
     parsed: Any = None,
+    on_event: Callable[[Any], None] | None = None,
 ) -> list[Any]:
     """Build and test some models, each at the cost of what is new where that is possible.
 
@@ -47,6 +48,7 @@ def build(
         run_id: The run that this is a part of, as `ops.restatements` is to call it; by default, a run of its own.
         say: Told what is built anew, and why.
         parsed: The project as dbt parsed it, to spare dbt reading it again.
+        on_event: Told of all that dbt says while it runs.
 
     Returns:
         dbt's result of each model and test; of tests alone if nothing has come or gone since the models were built.
@@ -74,6 +76,7 @@ def build(
             ],
             settings,
             variables,
+            on_event,
             parsed=parsed,
         ).results
     except DbtFailed as error:

@@ -7,6 +7,7 @@ import sys
 import time
 import warnings
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from dagster import (
     AssetCheckEvaluation,
@@ -20,6 +21,9 @@ from rich.console import Console
 from orchestration.damage import suspicion
 from orchestration.declarations import DeclarationError, Declarations
 from orchestration.lock import NightRunning, hold
+from orchestration.logs import Voice
+from orchestration.metrics import Summary
+from orchestration.morning import note_figures
 from orchestration.outcome import step_failure
 from orchestration.settings import PROJECT_ROOT, Settings
 from orchestration.warehouse import DbtFailed
@@ -73,25 +77,29 @@ def main() -> int:
     console, errors = Console(width=None if sys.stdout.isatty() else 100), Console(stderr=True)
     started = time.monotonic()
     settings = Settings()
+    voice = Voice(settings, errors)
     try:
         declarations = Declarations.load(settings.declarations)
-        simulate_where_empty(settings, declarations, errors)
+        simulate_where_empty(settings, declarations, voice)
         with hold(settings, what="make run"):
-            night = run_night(settings)
+            night = run_night(settings, voice)
             if night.failures and suspicion(settings).exists():
-                errors.print("The warehouse file is broken: once more, from the lake.", style="bold yellow")
-                night = run_night(settings)
+                voice.say("The warehouse file is broken: once more, from the lake.", level="warning", style="yellow")
+                night = run_night(settings, voice)
     except NightRunning as error:
-        errors.print(str(error), style="red", highlight=False, markup=False, soft_wrap=True)
+        voice.say(str(error))
         return 3
     except (DeclarationError, DbtFailed) as error:
-        errors.print(str(error), style="red", highlight=False, markup=False, soft_wrap=True)
+        voice.say(str(error))
+        # No run has come so far as to leave its figures.
+        note_figures(settings, Summary(status="failed"), warn=partial(voice.say, level="warning"))
         return 2
     if night.failures:
-        print_notices(night.notices, errors)
+        for notice in night.notices:
+            voice.say(notice, level="warning", style="yellow")
         for failure in night.failures:
-            errors.print(failure, style="red", highlight=False, markup=False, soft_wrap=True)
-        errors.print("The night was not published; what was published before is untouched.", style="bold red")
+            voice.say(failure)
+        voice.say("The night was not published; what was published before is untouched.", style="bold red")
         return 1
     from orchestration.report import print_report
 
@@ -101,11 +109,11 @@ def main() -> int:
     return 0
 
 
-def simulate_where_empty(settings: Settings, declarations: Declarations, console: Console) -> None:
+def simulate_where_empty(settings: Settings, declarations: Declarations, voice: Voice) -> None:
     """Fill the landing folder with a simulated shop's dumps, where the shop is declared and nothing has landed."""
     wanted = any(SIMULATED_DUMPS in source.path for source in declarations.sources.values())
     if wanted and not any(settings.landing.rglob("*.*")):
-        console.print("Nothing has landed yet: simulating a shop's dumps.")
+        voice.say("Nothing has landed yet: simulating a shop's dumps.", level="info", style="none")
         script = PROJECT_ROOT / "data" / "simulate.py"
         subprocess.run([sys.executable, str(script), "--out", str(settings.root)], check=True)  # noqa: S603
 
@@ -127,8 +135,8 @@ def print_notices(notices: list[str], console: Console) -> None:
             console.print(notice, style="yellow", highlight=False, markup=False, soft_wrap=True)
 
 
-def run_night(settings: Settings) -> Night:
-    """Materialise everything and run every check."""
+def run_night(settings: Settings, voice: Voice) -> Night:
+    """Materialise everything and run every check; the voice speaks of this run from then on."""
     prepare_dagster(settings)
     warnings.filterwarnings("ignore", module="dagster")
     from orchestration.alerts.watch import watch
@@ -137,6 +145,7 @@ def run_night(settings: Settings) -> Night:
 
     with DagsterInstance.from_config(str(settings.dagster_home), "night.yaml") as instance:
         result = defs.resolve_job_def("nightly").execute_in_process(instance=instance, raise_on_error=False)
+        voice.run_id = result.run_id
         night = _told(result)
         told = watch(open_house(), instance, result.run_id)
         return replace(night, notices=[*night.notices, *([str(told)] if str(told) else [])])

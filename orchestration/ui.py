@@ -7,6 +7,7 @@ import sys
 from rich.console import Console
 
 from orchestration.declarations import DeclarationError, Declarations
+from orchestration.logs import is_json
 from orchestration.nightly import prepare_dagster
 from orchestration.settings import Settings
 
@@ -41,6 +42,8 @@ def main() -> int:
     workspace = settings.dagster_home / "workspace.yaml"
     workspace.write_text(WORKSPACE_YAML)
     arguments = ["-m", "dagster", "dev", "-w", str(workspace), "-h", "127.0.0.1", "-p", str(port)]
+    if is_json(settings):
+        arguments += ["--log-format", "json"]
     return os.execv(sys.executable, [sys.executable, *arguments])  # noqa: S606
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from contextlib import closing
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import duckdb
@@ -23,7 +23,8 @@ from orchestration.increments import applied_seq
 from orchestration.ingestion.lake import Lake
 from orchestration.publish import PICTURES, PublicationFailed, publish
 from orchestration.recovery import forget
-from orchestration.runs import finish_run
+from orchestration.runs import finish_run, note_steps
+from orchestration.stopwatch import running, utc_now
 from orchestration.warehouse import connect
 
 HOUSE = open_house()
@@ -47,16 +48,20 @@ HOUSE = open_house()
 def published_marts(context: AssetExecutionContext) -> MaterializeResult[Any]:
     """Publish, unless a gate says no."""
     with connect(HOUSE.settings) as connection:
-        finish_run(connection, run_id=context.run_id, finished_at=now(), status="published")
+        finish_run(connection, run_id=context.run_id, finished_at=utc_now(), status="published")
+        stopwatch = running(context.run_id)
+        if stopwatch is not None:
+            # People query the published file: it has all that came before it.
+            note_steps(connection, run_id=context.run_id, steps=stopwatch.steps, whole=stopwatch.whole())
         try:
             publication = publish(
                 connection, HOUSE.settings, run_id=context.run_id, gates=latest_gates(context), pages=pages
             )
         except PublicationBlocked as error:
-            finish_run(connection, run_id=context.run_id, finished_at=now(), status="blocked")
+            finish_run(connection, run_id=context.run_id, finished_at=utc_now(), status="blocked")
             raise Failure(f"Not published; the last published marts stay as they are.\n{error}") from error
         except PublicationFailed as error:
-            finish_run(connection, run_id=context.run_id, finished_at=now(), status="failed")
+            finish_run(connection, run_id=context.run_id, finished_at=utc_now(), status="failed")
             raise Failure(str(error)) from error
         forget(HOUSE.settings)
         # Until every model had taken them in, the rows of files that were replaced were still wanted.
@@ -81,11 +86,6 @@ def pages(connection: duckdb.DuckDBPyConnection, published_at: datetime) -> Mapp
     from orchestration.page import compose
 
     return compose(connection, timezone=HOUSE.declarations.reporting_timezone, published_at=published_at)
-
-
-def now() -> datetime:
-    """UTC without zone, as the warehouse keeps it."""
-    return datetime.now(UTC).replace(tzinfo=None)
 
 
 def latest_gates(context: AssetExecutionContext) -> list[Gate]:

@@ -1,27 +1,65 @@
-"""How a run speaks: one line a message, as a terminal or a log file wants it."""
+"""How a run speaks, and who listens: a line a message, and a stopwatch that is told of every step."""
 
 import logging
 
-from dagster import Definitions, InitLoggerContext, logger
+from dagster import AssetCheckSeverity, DagsterEvent, DagsterEventType, Definitions, InitLoggerContext, logger
+
+from orchestration.house import open_house
+from orchestration.logs import handler
+from orchestration.stopwatch import Came, Stopwatch, running
 
 
-class _Plain(logging.Formatter):
-    """The time, the step and what was said; Dagster's own prefix is dropped."""
+class Timekeeper(logging.Handler):
+    """Tells the stopwatch of a run when its steps begin and end, and what they say of rows.
 
-    def format(self, record: logging.LogRecord) -> str:
+    Dagster hands every event to a run's loggers when it happens, in the process that runs the step.
+    """
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Take an event; messages are none."""
         meta = getattr(record, "dagster_meta", {})
-        said = meta.get("orig_message") or record.getMessage()
-        return f"{self.formatTime(record, '%H:%M:%S')}  {said}"
+        event, stopwatch = meta.get("dagster_event"), running(meta.get("run_id"))
+        if event is not None and stopwatch is not None:
+            note(stopwatch, event)
 
 
-@logger(None, description="Plain lines on standard error.")
+def note(stopwatch: Stopwatch, event: DagsterEvent) -> None:
+    """Tell a stopwatch of an event, if it is one of a step."""
+    step = event.step_key or ""
+    match event.event_type:
+        case DagsterEventType.STEP_START:
+            stopwatch.begin(step)
+        case DagsterEventType.STEP_SUCCESS:
+            stopwatch.end(step, rows=stopwatch.rows_of.pop(step, None))
+        case DagsterEventType.STEP_FAILURE:
+            stopwatch.failed = True
+            stopwatch.end(step, status="failed", rows=stopwatch.rows_of.pop(step, None))
+        case DagsterEventType.ASSET_MATERIALIZATION:
+            _note_rows(stopwatch, step, event)
+        case DagsterEventType.ASSET_CHECK_EVALUATION:
+            check = event.asset_check_evaluation_data
+            stopwatch.blocked |= not check.passed and check.severity == AssetCheckSeverity.ERROR
+
+
+def _note_rows(stopwatch: Stopwatch, step: str, event: DagsterEvent) -> None:
+    made = event.step_materialization_data.materialization
+    said = {name: value.value for name, value in made.metadata.items() if isinstance(value.value, int)}
+    rows = said.get("dagster/row_count")
+    if rows is None:
+        return
+    stopwatch.rows_of[step] = stopwatch.rows_of.get(step, 0) + rows
+    if made.asset_key.path[0] == "lake":
+        stopwatch.came[made.asset_key.path[-1]] = Came(rows=rows, rejected=said.get("rejected", 0))
+    stopwatch.note_rows(".".join(made.asset_key.path), rows)
+
+
+@logger(None, description="On standard error, words for a terminal and JSON lines for all else.")
 def console(_: InitLoggerContext) -> logging.Logger:
-    """Informative messages and worse."""
-    plain = logging.Logger("avila", level=logging.INFO)
-    handler = logging.StreamHandler()
-    handler.setFormatter(_Plain())
-    plain.addHandler(handler)
-    return plain
+    """Informative messages and worse are said; the stopwatch is told of everything."""
+    spoken = logging.Logger("avila", level=logging.DEBUG)
+    spoken.addHandler(handler(open_house().settings))
+    spoken.addHandler(Timekeeper(level=logging.DEBUG))
+    return spoken
 
 
 defs = Definitions(loggers={"console": console})

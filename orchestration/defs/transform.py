@@ -1,6 +1,7 @@
 """dbt models as assets, their tests as checks."""
 
 from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from graphlib import TopologicalSorter
 from typing import Any
 
@@ -29,6 +30,7 @@ from orchestration.lineage import LineageBook
 from orchestration.manifest import load_manifest, parse
 from orchestration.pictures.drawing import poster
 from orchestration.pictures.gallery import GALLERY, draw
+from orchestration.stopwatch import running
 from orchestration.warehouse import DbtFailed, connect
 
 HOUSE = open_house()
@@ -89,8 +91,10 @@ def dbt_models(context: AssetExecutionContext) -> Iterator[MaterializeResult[Any
     }
     names = [node["name"] for node in models.values()]
     context.log.info(f"dbt: building {len(names)} models")
-    failure = None
+    failure, stopwatch = None, running(context.run_id)
     results: list[Any] = []
+    with stopwatch.part("dbt: read the project") if stopwatch else nullcontext():
+        parsed = parse(HOUSE)
     try:
         results = build(
             HOUSE.settings,
@@ -99,7 +103,8 @@ def dbt_models(context: AssetExecutionContext) -> Iterator[MaterializeResult[Any
             select=names,
             run_id=context.run_id,
             say=context.log.info,
-            parsed=parse(HOUSE),
+            parsed=parsed,
+            on_event=stopwatch.note_node if stopwatch else None,
         )
     except DbtFailed as error:
         results, failure = error.results, error

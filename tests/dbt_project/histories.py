@@ -138,7 +138,7 @@ class Warehouse:
             write_loads(self.settings, loads)
         project, models = self.project, self.project.models()
 
-        def run(command: Sequence[str], settings: Settings, variables: Mapping[str, Any], *, parsed: Any) -> Any:
+        def run(command: Sequence[str], settings: Settings, variables: Mapping[str, Any], *_: Any, parsed: Any) -> Any:
             words = ["run", "--no-write-json", "--select", "fqn:*"]
             if outcome.killed_after is not None:
                 if outcome.killed_after == 0:

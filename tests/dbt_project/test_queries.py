@@ -40,6 +40,19 @@ def marts(build_warehouse: BuildWarehouse, events: pd.DataFrame) -> duckdb.DuckD
         select user_key, date '2025-03-12', 0.8, 9, ['higher risk'], 'v1', false, 0 from marts.users
         """
     )
+    connection.execute(
+        """
+        insert into ops.runs (run_id, started_at, seconds, step, part_of, cpu_seconds, rows, peak_memory_bytes)
+        select
+            concat('night ', night), timestamp '2025-01-01' + interval (night) day, seconds * if(night = 40, 3, night),
+            step, part_of, seconds, 7, 250000000
+        from
+            range(1, 41) as nights(night),
+            (values
+                (null, null, 11), ('dbt_models', null, 10), ('marts.users', 'dbt_models', 9), ('publish', null, 1)
+            ) as steps(step, part_of, seconds)
+        """
+    )
     connection.execute("use marts")
     return connection
 
@@ -124,6 +137,17 @@ def test_champions_at_risk_are_the_best_at_risk(marts: duckdb.DuckDBPyConnection
     assert set(found["rfm_segment"]) <= {"champions", "loyal", "cant_lose"}
     assert found["at_stake"].is_monotonic_decreasing
     assert (found["at_stake"] == (found["revenue"].astype(float) * 0.8).round(2)).all()
+
+
+def test_slow_steps_are_of_the_last_night_beside_the_thirty_before(marts: duckdb.DuckDBPyConnection) -> None:
+    found = answer(marts, "slow_steps")
+    assert found["part_of"].fillna("").tolist() == ["", "dbt_models", ""]
+    # Night n took n times as long, but the last three times: the median of nights 10 to 39 is 24.5 times.
+    assert found.drop(columns="part_of").values.tolist() == [
+        ["dbt_models", 30, 245, 10, 7, 250],
+        ["marts.users", 27, 220.5, 9, 7, 250],
+        ["publish", 3, 24.5, 1, 7, 250],
+    ]
 
 
 def test_in_the_prompt_they_are_views(marts: duckdb.DuckDBPyConnection, tmp_path: object) -> None:

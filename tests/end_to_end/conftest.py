@@ -1,4 +1,4 @@
-"""Nights run as a user runs them: a directory, an avila.yml, and the command behind ``make run``."""
+"""Nights run as a user runs them: a directory, an avila.yml, and the command behind ``make run``; without a network."""
 
 import os
 import subprocess
@@ -11,6 +11,7 @@ import duckdb
 import pytest
 
 from orchestration.settings import PROJECT_ROOT
+from tests.end_to_end.no_network import NoNetwork
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,7 @@ class Night:
     code: int
     output: str
     errors: str
+    asked_of_network: list[str]
 
     def marts(self) -> duckdb.DuckDBPyConnection:
         """The published file, read-only, with the marts on the search path."""
@@ -33,18 +35,20 @@ RunNight = Callable[[Path], Night]
 
 
 @pytest.fixture(scope="session")
-def run_night() -> RunNight:
+def run_night(tmp_path_factory: pytest.TempPathFactory) -> RunNight:
     def run(root: Path) -> Night:
+        network = NoNetwork(tmp_path_factory.mktemp("network"))
+        # The search runs, for a few trials: what it finds is not asked here.
+        said = {"AVILA_DATA_DIR": str(root), "HOME": str(root / "home"), "AVILA_TUNING_SECONDS": "5"}
         done = subprocess.run(
-            [sys.executable, "-m", "orchestration.nightly"],
+            network.command(sys.executable, "-m", "orchestration.nightly"),
             cwd=PROJECT_ROOT,
-            # The search runs, for a few trials: what it finds is not asked here.
-            env={**os.environ, "AVILA_DATA_DIR": str(root), "HOME": str(root / "home"), "AVILA_TUNING_SECONDS": "5"},
+            env=network.environment({**os.environ, **said}),
             capture_output=True,
             text=True,
             check=False,
             timeout=900,
         )
-        return Night(root, done.returncode, done.stdout, done.stderr)
+        return Night(root, done.returncode, done.stdout, done.stderr, network.asked_for())
 
     return run

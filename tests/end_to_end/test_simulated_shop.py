@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -11,8 +12,11 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from orchestration.settings import PROJECT_ROOT
+from orchestration.backup import restore, save
+from orchestration.settings import PROJECT_ROOT, Settings
 from tests.end_to_end.conftest import Night, RunNight
+from tests.end_to_end.no_network import NoNetwork, is_cut_by_the_kernel
+from tests.orchestration.figures import figures_of
 
 DAYS = 75
 MARTS = (
@@ -160,11 +164,116 @@ def test_a_page_to_read_is_published_and_names_no_user(first_night: Night) -> No
 
 def test_the_night_is_on_record(first_night: Night) -> None:
     with first_night.marts() as marts:
-        assert marts.execute("select status, seconds > 0 from ops.runs").fetchall() == [("published", True)]
+        whole = "from ops.runs where step is null"
+        assert marts.execute(f"select status, seconds > 0 {whole}").fetchall() == [("published", True)]
         assert (
             marts.execute("select run_id from ops.publications").fetchall()
-            == marts.execute("select run_id from ops.runs").fetchall()
+            == marts.execute(f"select run_id {whole}").fetchall()
         )
+
+
+def test_why_a_night_was_slow_is_a_query(first_night: Night, root: Path) -> None:
+    measured = (
+        "step, part_of, seconds, cpu_seconds, rows, peak_memory_bytes, status from ops.runs where step is not null"
+    )
+    with first_night.marts() as marts:
+        published = {row[0]: row[1:] for row in marts.execute(f"select {measured}").fetchall()}
+        models = marts.execute(
+            "select schema_name || '.' || table_name, estimated_size from duckdb_tables() where schema_name = 'marts'"
+        ).fetchall()
+        sums = marts.execute(
+            """
+            with steps as (select *, step is null as is_run, part_of is not null as is_part from ops.runs)
+            select
+                sum(seconds) filter (where not is_run and not is_part) / sum(seconds) filter (where is_run),
+                sum(cpu_seconds) filter (where not is_run and not is_part) / sum(cpu_seconds) filter (where is_run),
+                max(peak_memory_bytes) filter (where not is_run) <= max(peak_memory_bytes) filter (where is_run)
+            from steps
+            """
+        ).fetchall()[0]
+    with duckdb.connect(str(root / "warehouse" / "warehouse.duckdb"), read_only=True) as warehouse:
+        stored = {row[0]: row[1:] for row in warehouse.execute(f"select {measured}").fetchall()}
+    # What came after the publication is in the warehouse, and in the next publication.
+    assert stored.keys() - published.keys() == {"published__marts"}
+    assert {name: stored[name] for name in published} == published
+    assert {name: published[name][3] for name, _ in models} == dict(models)
+    assert all(part_of.startswith("dbt_models") for name, (part_of, *_) in stored.items() if name.startswith("marts."))
+    assert stored["lake__shop"][3] == len(landed_lines(root)) - 1
+    assert all(row[1] > 0 and row[2] > 0 and row[4] > 50e6 and row[5] == "success" for row in stored.values())
+    # Steps follow one another, and leave little of the night to itself.
+    assert 0.7 < sums[0] <= 1
+    assert 0.7 < sums[1] <= 1
+    assert sums[2]
+
+
+def test_what_is_said_beside_the_report_is_json_with_run_and_step(first_night: Night) -> None:
+    lines = [json.loads(line) for line in first_night.errors.splitlines()]
+    with first_night.marts() as marts:
+        ((run_id,),) = marts.execute("select run_id from ops.runs where step is null").fetchall()
+    assert {line["run_id"] for line in lines} == {run_id}
+    assert {"lake__shop", "ops__loads", "dbt_models", "published__marts"} <= {line["step"] for line in lines}
+    assert {line["level"] for line in lines} <= {"info", "warning"}
+
+
+def test_the_night_leaves_its_figures_for_prometheus(first_night: Night, root: Path) -> None:
+    figures = figures_of(root / "metrics" / "avila.prom")
+    with first_night.marts() as marts:
+        published_at, rows, rejected = marts.execute(
+            "select epoch(max(published_at)), (select sum(rows) from ops.loads), (select count(*) from ops.rejects) "
+            "from ops.publications"
+        ).fetchall()[0]
+    assert figures["avila_publication_timestamp_seconds"] == {(): pytest.approx(published_at, abs=1e-3)}
+    assert figures["avila_run_outcome"][(("outcome", "published"),)] == 1
+    assert figures["avila_rows_loaded"] == {(("source", "shop"),): rows}
+    assert figures["avila_rows_rejected"] == {(("source", "shop"),): rejected}
+    assert figures["avila_warehouse_bytes"] == {(): (root / "warehouse" / "warehouse.duckdb").stat().st_size}
+    assert figures["avila_step_duration_seconds"].keys() >= {(("step", "dbt_models"),), (("step", "published__marts"),)}
+
+
+def test_a_night_asks_nothing_of_the_network(first_night: Night) -> None:
+    assert first_night.asked_of_network == []
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import socket; socket.create_connection(('192.0.2.1', 80), 1)",
+        "import socket; socket.getaddrinfo('avila.example', 80)",
+        "import socket; socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b'x', ('192.0.2.1', 53))",
+        pytest.param(
+            "import ctypes, struct; c = ctypes.CDLL(None); "
+            "c.connect(c.socket(2, 1, 0), struct.pack('<HHI8x', 2, 80, 0x010200C0), 16)",
+            marks=pytest.mark.skipif(not is_cut_by_the_kernel(), reason="only the kernel sees what is not Python"),
+        ),
+    ],
+)
+def test_whoever_asks_is_noted(code: str, tmp_path: Path) -> None:
+    network = NoNetwork(tmp_path)
+    words = network.command(sys.executable, "-c", code)
+    subprocess.run(words, env=network.environment(dict(os.environ)), capture_output=True, check=False)
+    assert network.asked_for()
+
+
+@pytest.mark.slow
+def test_a_backup_gives_the_same_marts_after_the_next_night(
+    first_night: Night, run_night: RunNight, tmp_path: Path
+) -> None:
+    house, restored = Settings(data_dir=first_night.root), Settings(data_dir=tmp_path / "restored")
+    restore(restored, save(house, tmp_path / "backups").path)
+    night = run_night(restored.root)
+    assert night.code == 0, night.errors
+    assert contents(night) == contents(first_night)
+    with night.marts() as marts:
+        loaded = marts.execute("select count(distinct loaded_at), max(loaded_at) from ops.loads").fetchall()
+        runs = marts.execute("select status from ops.runs where step is null").fetchall()
+        models = marts.execute("select model, version, trained_at from ops.model_versions order by all").fetchall()
+    with first_night.marts() as marts:
+        # Nothing was loaded again, or trained anew.
+        query = "select count(distinct loaded_at), max(loaded_at) from ops.loads"
+        assert marts.execute(query).fetchall() == loaded
+        query = "select model, version, trained_at from ops.model_versions order by all"
+        assert marts.execute(query).fetchall() == models
+    assert runs == [("published",), ("published",)]
 
 
 def test_a_second_night_loads_nothing_twice_and_names_an_unreadable_dump(
@@ -189,6 +298,15 @@ def test_too_many_rejects_block_the_publication(first_night: Night, run_night: R
     dump.unlink()
     assert night.code == 1
     assert "lake/shop: rejected_share_within_limit failed" in night.errors
+    figures = figures_of(night.root / "metrics" / "avila.prom")
+    assert figures["avila_run_outcome"][(("outcome", "blocked"),)] == 1
+    assert figures["avila_rows_rejected"] == {(("source", "shop"),): 5000}
+    with night.marts() as marts:
+        ((last,),) = marts.execute("select epoch(max(published_at)) from ops.publications").fetchall()
+    assert figures["avila_publication_timestamp_seconds"] == {(): pytest.approx(last, abs=1e-3)}
+    with duckdb.connect(str(night.root / "warehouse" / "warehouse.duckdb"), read_only=True) as warehouse:
+        query = "select status from ops.runs where step is null order by started_at"
+        assert warehouse.execute(query).fetchall() == [("published",), ("published",), ("blocked",)]
     assert "Traceback" not in night.errors
     assert contents(night) == before
 
@@ -199,6 +317,8 @@ def test_a_mistake_in_the_declarations_is_named(tmp_path: Path, run_night: RunNi
     assert night.code == 2
     assert "line 4" in night.errors
     assert "colums" in night.errors
+    figures = figures_of(tmp_path / "metrics" / "avila.prom")
+    assert figures["avila_run_outcome"][(("outcome", "failed"),)] == 1
     assert "Traceback" not in night.errors
 
 
