@@ -1,0 +1,103 @@
+"""What is done after a night never fails it, and leaves its figures whatever else could not be done."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from orchestration import morning
+from orchestration.declarations import Declarations
+from orchestration.house import House
+from orchestration.runs import finish_run, start_run
+from orchestration.settings import Settings
+from orchestration.stopwatch import Stopwatch, start, stop, utc_now
+from orchestration.warehouse import connect
+from tests.orchestration.figures import figures_of
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> House:
+    settings = Settings(data_dir=tmp_path, memory_limit="500MB", threads=1)
+    settings.declarations.write_text("sources: {web: {path: landing/*.csv}}\nkeep: {records_days: 10}\n")
+    return House(settings=settings, declarations=Declarations.load(settings.declarations))
+
+
+@pytest.fixture
+def stopwatch() -> Iterator[Stopwatch]:
+    made = start("run")
+    with made.part("a"):
+        pass
+    yield made
+    stop("run")
+
+
+class Heard(list[str]):
+    """What was said and what was warned of."""
+
+    def tidy(self, house: House, stopwatch: Stopwatch) -> str:
+        """Gives how the run came out, as the figures have it."""
+        morning.tidy(house, stopwatch, None, say=self.append, warn=lambda text: self.append(f"WARNING {text}"))
+        outcomes = figures_of(house.settings.metrics)["avila_run_outcome"]
+        ((((_, outcome),), _),) = [item for item in outcomes.items() if item[1]]
+        return outcome
+
+
+def statuses(house: House) -> list[tuple[str | None, str]]:
+    with duckdb.connect(str(house.settings.warehouse), read_only=True) as connection:
+        return connection.execute("select step, status from ops.runs order by step nulls first").fetchall()
+
+
+@pytest.mark.parametrize(
+    ("failed", "blocked", "status"), [(True, False, "failed"), (True, True, "blocked"), (False, False, "done")]
+)
+def test_a_run_that_nothing_is_known_of_yet_is_put_on_record(
+    house: House, stopwatch: Stopwatch, failed: bool, blocked: bool, status: str
+) -> None:
+    stopwatch.failed, stopwatch.blocked, heard = failed, blocked, Heard()
+    assert heard.tidy(house, stopwatch) == status
+    assert statuses(house) == [(None, status), ("a", "success")]
+    assert heard == []
+
+
+def test_what_publishing_said_of_the_run_stands(house: House, stopwatch: Stopwatch) -> None:
+    with connect(house.settings) as connection:
+        start_run(connection, run_id="run", started_at=utc_now())
+        finish_run(connection, run_id="run", finished_at=utc_now(), status="published")
+    assert Heard().tidy(house, stopwatch) == "published"
+    assert statuses(house)[0] == (None, "published")
+
+
+def test_records_go_by_the_policy_and_that_is_said(house: House, stopwatch: Stopwatch) -> None:
+    with connect(house.settings) as connection:
+        connection.execute("insert into ops.runs (run_id, started_at) values ('old', timestamp '2020-01-01')")
+    heard = Heard()
+    heard.tidy(house, stopwatch)
+    assert "pruned, as `keep` in avila.yml says: 1 records" in heard
+
+
+def test_a_broken_warehouse_costs_the_record_alone(house: House, stopwatch: Stopwatch) -> None:
+    house.settings.warehouse.parent.mkdir()
+    house.settings.warehouse.write_bytes(b"no database" * 1000)
+    heard = Heard()
+    assert heard.tidy(house, stopwatch) == "failed"
+    assert [text.split(":")[0] for text in heard] == [
+        "WARNING the run could not be put on record",
+        "WARNING housekeeping",
+        "WARNING housekeeping",
+    ]
+
+
+def test_no_part_keeps_another_from_being_done(
+    house: House, stopwatch: Stopwatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    for name in ("_prune", "_compact", "write_metrics"):
+        monkeypatch.setattr(morning, name, fails)
+    heard: list[str] = []
+    morning.tidy(house, stopwatch, None, say=heard.append, warn=heard.append)
+    assert len(heard) == 3
+    assert all("No space left on device" in text for text in heard)
+    assert statuses(house) == [(None, "done"), ("a", "success")]
