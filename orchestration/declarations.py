@@ -32,6 +32,7 @@ from orchestration.ingestion.sources import (
     with_preset,
 )
 from orchestration.keeping import Keep
+from orchestration.schedule import Schedule
 
 PLACEHOLDER_IDS = (
     "",
@@ -157,6 +158,7 @@ class Declarations(Declared):
     identity: Identity = Identity()
     rejects: Rejects = Rejects()
     gates: Gates = Gates()
+    schedule: Schedule = Schedule()
     alerts: Alerts = Alerts()
     owners: Owners = ("team:analytics",)
     keep: Keep = Keep()
@@ -207,7 +209,7 @@ class Declarations(Declared):
 
     def dbt_vars(self) -> dict[str, Any]:
         """Everything that decides what the marts hold, but the sources, as plain JSON for `dbt --vars`."""
-        said = self.model_dump(mode="json", exclude={"sources", "funnels", "alerts", "owners", "keep"})
+        said = self.model_dump(mode="json", exclude={"sources", "funnels", "alerts", "owners", "keep", "schedule"})
         said["cohorts"]["brackets"] = self.cohorts.bracket_days()
         said["funnels"] = funnel_variables(self.funnels)
         return said
@@ -346,6 +348,7 @@ def _keys_at(path: list[str | int]) -> list[str]:
         ("rejects",): Rejects,
         ("gates",): Gates,
         ("keep",): Keep,
+        ("schedule",): Schedule,
         **PLACES_OF_ALERTS,
     }
     names = (2,) if path and path[0] == "alerts" else (1, 3)

@@ -38,6 +38,7 @@ from orchestration.models import (
 )
 from orchestration.pictures.drawing import poster
 from orchestration.pictures.models import metric_history
+from orchestration.retries import retried
 from orchestration.warehouse import connect
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ def scored_model(spec: ModelSpec, house: House, *, horizon_days: int) -> Definit
         required_resource_keys={"night"},
     )
     def predict(context: AssetExecutionContext) -> Iterator[MaterializeResult[Any]]:
-        with connect(house.settings) as connection:
+        with retried(context, house.settings.retry_seconds), connect(house.settings) as connection:
             night = refresh_model(connection, house.settings, spec, horizon_days=horizon_days)
             kept = connection.execute(f"select count(*) from {history_of(spec)}").fetchall()[0][0]
             _hang(context.instance, connection, house, spec, night)
@@ -131,7 +132,7 @@ def scored_model(spec: ModelSpec, house: House, *, horizon_days: int) -> Definit
         description="The newest model trained is the one that scores: it beats every simple rule and the one before.",
     )
     def promotion(context: AssetCheckExecutionContext) -> AssetCheckResult:
-        with connect(house.settings) as connection:
+        with retried(context, house.settings.retry_seconds), connect(house.settings) as connection:
             decision, promoted = newest_decision(connection, spec)
         return AssetCheckResult(passed=promoted, severity=AssetCheckSeverity.WARN, description=decision)
 
@@ -141,7 +142,7 @@ def scored_model(spec: ModelSpec, house: House, *, horizon_days: int) -> Definit
         description="Features and scores are spread as in the model's test: no population stability index over 0.25.",
     )
     def drift(context: AssetCheckExecutionContext) -> AssetCheckResult:
-        with connect(house.settings) as connection:
+        with retried(context, house.settings.retry_seconds), connect(house.settings) as connection:
             found = drift_of(connection, house.settings, spec)
         return AssetCheckResult(
             passed=not found.drifted,
@@ -156,7 +157,7 @@ def scored_model(spec: ModelSpec, house: House, *, horizon_days: int) -> Definit
         description="Labels dealt out at random are not learnt, and the parts of the split are an embargo apart.",
     )
     def leaks(context: AssetCheckExecutionContext) -> AssetCheckResult:
-        with connect(house.settings) as connection:
+        with retried(context, house.settings.retry_seconds), connect(house.settings) as connection:
             holds, said = leak_proofs(connection, house.settings, spec, horizon_days=horizon_days)
         context.log.info(said)
         return AssetCheckResult(passed=holds, severity=AssetCheckSeverity.ERROR, description=said)
@@ -217,7 +218,7 @@ def _gate(
 ) -> AssetCheckResult:
     """The audit of a table, or what it found before in the same rows: Great Expectations takes seconds to import."""
     work = f"audit of {table}"
-    with connect(house.settings) as connection:
+    with retried(context, house.settings.retry_seconds), connect(house.settings) as connection:
         inputs = ledger.fingerprint(connection, [table], spec.fingerprint(), ledger.code_of("ml"))
         passed_before = ledger.known(connection, work, inputs)
         found = json.loads(passed_before) if passed_before else asdict(audit(connection, spec))

@@ -35,6 +35,10 @@ telemetry:
   enabled: false
 nux:
   enabled: false
+# A warehouse has one writer; who comes second waits.
+concurrency:
+  runs:
+    max_concurrent_runs: 1
 """
 
 # This process alone writes a whole run's events, so it keeps the log's files open.

@@ -6,17 +6,16 @@ publication are taken from the published file.
 
 import contextlib
 import json
-import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import duckdb
 
 from orchestration.damage import is_broken, suspicion
+from orchestration.ingestion.faults import LOCKED
 from orchestration.settings import Settings
 from orchestration.warehouse import connect
 
-_LOCKED = re.compile(r"could not set lock|conflicting lock", re.IGNORECASE)
 _HEADERS = 3 * 4096
 _RECORDS = ("runs", "restatements", "model_versions", "publications")
 
@@ -65,9 +64,7 @@ def fault(settings: Settings) -> str | None:
         wanted = _HEADERS + block_size * blocks
         return f"it is truncated: {length:,} of {wanted:,} bytes are left" if length < wanted else None
     except duckdb.Error as error:
-        if _LOCKED.search(str(error)) or not (
-            is_broken(str(error)) or isinstance(error, duckdb.SerializationException)
-        ):
+        if LOCKED.search(str(error)) or not (is_broken(str(error)) or isinstance(error, duckdb.SerializationException)):
             raise
         return str(error).strip().splitlines()[0]
 

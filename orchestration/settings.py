@@ -25,6 +25,10 @@ class Settings(BaseSettings):
     data_dir: Path = PROJECT_ROOT / "data"
     memory_limit: str = Field(default="4GB", description="DuckDB's memory limit, as DuckDB spells it")
     ui_port: int = Field(default=3000, ge=1, le=65535, description="where `make ui` listens, on this machine only")
+    ui_host: str = Field(default="127.0.0.1", description="where `make ui` listens; who reaches it may start runs")
+    retry_seconds: float = Field(
+        default=5, ge=0, description="before the first new try of what may pass; each later wait is twice as long"
+    )
     tuning_seconds: float = Field(
         default=60, ge=0, description="what the search for a model's hyper-parameters may cost, about; 0 for none"
     )

@@ -2,10 +2,19 @@
 
 from collections.abc import Iterator
 
-from dagster import AssetCheckResult, AssetCheckSeverity, AssetCheckSpec, AssetKey, Definitions, multi_asset_check
+from dagster import (
+    AssetCheckExecutionContext,
+    AssetCheckResult,
+    AssetCheckSeverity,
+    AssetCheckSpec,
+    AssetKey,
+    Definitions,
+    multi_asset_check,
+)
 
 from orchestration import hints
 from orchestration.house import open_house
+from orchestration.retries import retried
 from orchestration.warehouse import connect
 
 HOUSE = open_house()
@@ -21,9 +30,9 @@ HINTS = {
     name="hints",
     specs=[AssetCheckSpec(name, asset=EVENTS, description=said) for name, (_, said) in HINTS.items()],
 )
-def events_fit_declarations() -> Iterator[AssetCheckResult]:
+def events_fit_declarations(context: AssetCheckExecutionContext) -> Iterator[AssetCheckResult]:
     """Look at the events once, and ask each question of what was seen."""
-    with connect(HOUSE.settings) as connection:
+    with retried(context, HOUSE.settings.retry_seconds), connect(HOUSE.settings) as connection:
         sources = hints.arrived(connection)
     for name, (find, _) in HINTS.items():
         found = find(HOUSE.declarations, sources)

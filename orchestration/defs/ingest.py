@@ -24,6 +24,7 @@ from orchestration.house import open_house
 from orchestration.ingestion.lake import Lake, Progress, RejectReason
 from orchestration.ingestion.sources import Source
 from orchestration.recovery import last_recovery
+from orchestration.retries import TRIES, again, retried
 from orchestration.runs import start_run
 from orchestration.warehouse import connect
 
@@ -86,7 +87,7 @@ def lake_asset(name: str, source: Source) -> AssetsDefinition:
     )
     def load(context: AssetExecutionContext) -> Iterator[MaterializeResult[Any] | AssetCheckResult]:
         settings = HOUSE.settings
-        with closing(Lake(settings.lake)) as lake:
+        with retried(context, settings.retry_seconds), closing(Lake(settings.lake)) as lake:
             report = lake.load(
                 source,
                 data_dir=settings.root,
@@ -104,6 +105,8 @@ def lake_asset(name: str, source: Source) -> AssetsDefinition:
         )
         for message in (*report.warnings, *report.failures):
             context.log.warning(message)
+        if report.passing and context.retry_number < TRIES:
+            raise again(context, f"{len(report.passing)} of these did not answer.", settings.retry_seconds)
         yield MaterializeResult(
             asset_key=["lake", name],
             metadata={
@@ -200,7 +203,12 @@ def newest_loads(connection: duckdb.DuckDBPyConnection) -> str:
 )
 def loads(context: AssetExecutionContext) -> Iterator[MaterializeResult[Any] | AssetCheckResult]:
     """Mirror the catalogue into the warehouse."""
-    with connect(HOUSE.settings) as connection, closing(Lake(HOUSE.settings.lake)) as lake:
+    settings = HOUSE.settings
+    with (
+        retried(context, settings.retry_seconds),
+        connect(settings) as connection,
+        closing(Lake(settings.lake)) as lake,
+    ):
         start_run(connection, run_id=context.run_id, started_at=run_started_at(context))
         lake.publish_catalog(connection)
         counts = {
@@ -216,7 +224,7 @@ def loads(context: AssetExecutionContext) -> Iterator[MaterializeResult[Any] | A
             "newest_loads": MetadataValue.md(newest),
         }
     )
-    recovery = last_recovery(HOUSE.settings)
+    recovery = last_recovery(settings)
     yield AssetCheckResult(
         check_name="warehouse_could_be_read",
         passed=recovery is None,

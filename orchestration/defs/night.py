@@ -1,6 +1,7 @@
 """What every run that writes holds from its first step to its last: the warehouse, alone, and sound."""
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 from dagster import Definitions, InitResourceContext, resource
 
@@ -8,6 +9,7 @@ from orchestration.house import open_house
 from orchestration.lock import hold
 from orchestration.morning import tidy
 from orchestration.recovery import recover
+from orchestration.retries import patiently
 from orchestration.stopwatch import start, stop
 
 HOUSE = open_house()
@@ -18,10 +20,12 @@ def night(context: InitResourceContext) -> Iterator[None]:
     """Take the lock, set a broken file aside, and tidy up when all is done."""
     run_id, log = context.run_id or "", context.log
     assert log is not None
-    with hold(HOUSE.settings, what=f"run {run_id}"):
+    seconds, what = HOUSE.settings.retry_seconds, f"run {run_id}"
+    with ExitStack() as stack:
+        patiently(lambda: stack.enter_context(hold(HOUSE.settings, what=what)), first_seconds=seconds, say=log.warning)
         stopwatch = start(run_id)
         try:
-            recovery = recover(HOUSE.settings)
+            recovery = patiently(lambda: recover(HOUSE.settings), first_seconds=seconds, say=log.warning)
             if recovery is not None:
                 log.warning(str(recovery))
             yield

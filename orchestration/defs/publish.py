@@ -23,6 +23,7 @@ from orchestration.increments import applied_seq
 from orchestration.ingestion.lake import Lake
 from orchestration.publish import PICTURES, PublicationFailed, publish
 from orchestration.recovery import forget
+from orchestration.retries import retried
 from orchestration.runs import finish_run, note_steps
 from orchestration.stopwatch import running, utc_now
 from orchestration.warehouse import connect
@@ -47,7 +48,7 @@ HOUSE = open_house()
 )
 def published_marts(context: AssetExecutionContext) -> MaterializeResult[Any]:
     """Publish, unless a gate says no."""
-    with connect(HOUSE.settings) as connection:
+    with retried(context, HOUSE.settings.retry_seconds), connect(HOUSE.settings) as connection:
         finish_run(connection, run_id=context.run_id, finished_at=utc_now(), status="published")
         stopwatch = running(context.run_id)
         if stopwatch is not None:

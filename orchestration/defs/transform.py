@@ -30,6 +30,7 @@ from orchestration.lineage import LineageBook
 from orchestration.manifest import load_manifest, parse
 from orchestration.pictures.drawing import poster
 from orchestration.pictures.gallery import GALLERY, draw
+from orchestration.retries import retried
 from orchestration.stopwatch import running
 from orchestration.warehouse import DbtFailed, connect
 
@@ -96,16 +97,17 @@ def dbt_models(context: AssetExecutionContext) -> Iterator[MaterializeResult[Any
     with stopwatch.part("dbt: read the project") if stopwatch else nullcontext():
         parsed = parse(HOUSE)
     try:
-        results = build(
-            HOUSE.settings,
-            HOUSE.declarations.dbt_vars(),
-            MANIFEST,
-            select=names,
-            run_id=context.run_id,
-            say=context.log.info,
-            parsed=parsed,
-            on_event=stopwatch.note_node if stopwatch else None,
-        )
+        with retried(context, HOUSE.settings.retry_seconds):
+            results = build(
+                HOUSE.settings,
+                HOUSE.declarations.dbt_vars(),
+                MANIFEST,
+                select=names,
+                run_id=context.run_id,
+                say=context.log.info,
+                parsed=parsed,
+                on_event=stopwatch.note_node if stopwatch else None,
+            )
     except DbtFailed as error:
         results, failure = error.results, error
     seconds = {result.node.name: result.execution_time for result in results if result.status == "success"}
@@ -116,7 +118,7 @@ def dbt_models(context: AssetExecutionContext) -> Iterator[MaterializeResult[Any
         fingerprints(MANIFEST, HOUSE.declarations.dbt_vars()),
         say=context.log.warning,
     )
-    with connect(HOUSE.settings) as connection:
+    with retried(context, HOUSE.settings.retry_seconds), connect(HOUSE.settings) as connection:
         for result in results:
             if result.node.resource_type == "model" and result.status == "success":
                 book.read(connection, result.node.name, result.node.compiled_code)

@@ -62,11 +62,11 @@ weekly_verification = define_asset_job(
     config={"loggers": {"console": {}}},
 )
 
-sundays_at_four = ScheduleDefinition(
-    name="sundays_at_four",
+every_week = ScheduleDefinition(
+    name="every_week",
     job=weekly_verification,
-    cron_schedule="0 4 * * 0",
+    cron_schedule=HOUSE.declarations.schedule.weekly,
     execution_timezone=HOUSE.declarations.reporting_timezone,
     default_status=DefaultScheduleStatus.RUNNING,
-    description="Sundays at 04:00 in the reporting time zone.",
+    description="Every week, by default on Sundays at 04:00, in the reporting time zone.",
 )

@@ -14,7 +14,7 @@ import duckdb
 
 from orchestration.ingestion.catalog import File
 from orchestration.ingestion.expressions import literal
-from orchestration.ingestion.shapes import UnreadableFileError
+from orchestration.ingestion.faults import UnreadableFileError
 from orchestration.settings import ObjectStore
 
 SCHEME = "s3://"
@@ -63,6 +63,7 @@ class Bucket:
     Attributes:
         warnings: What was left out, and why.
         failures: What cannot be fetched, and the cure.
+        passing: Those of the failures that a new try may find gone.
     """
 
     def __init__(self, source: str, directory: Path, *, memory_limit: str) -> None:
@@ -77,6 +78,7 @@ class Bucket:
         self._lost: dict[str, BucketError] = {}
         self.warnings: list[str] = []
         self.failures: list[str] = []
+        self.passing: list[str] = []
 
     def close(self) -> None:
         """Free DuckDB's memory."""
@@ -185,6 +187,8 @@ class Bucket:
         seen |= self._fetch(new)
         for lost in self._lost.values():
             (self.warnings if isinstance(lost, ChangedObjectError) else self.failures).append(str(lost))
+            if lost.may_pass:
+                self.passing.append(str(lost))
         return seen
 
     def bring(self, files: dict[str, File]) -> None:
@@ -365,14 +369,16 @@ def _said(name: str, error: duckdb.Error) -> BucketError:
             case 301 | 400:
                 return BucketError(f"{name}: the request was refused ({answer}); set AWS_REGION to the bucket's region")
             case _:
-                return BucketError(f"{name}: the endpoint fails ({answer}); load again later")
+                return BucketError(f"{name}: the endpoint fails ({answer}); load again later", may_pass=True)
     if isinstance(error, duckdb.OutOfMemoryException):
         return BucketError(f"{name}: does not fit in memory; raise AVILA_MEMORY_LIMIT, or split it")
     if "No space left" in text:
         return _no_room(name)
     if "Could not" in text or "imeout" in text:
-        return BucketError(f"{name}: the endpoint cannot be reached; check the network and AWS_ENDPOINT_URL")
-    return BucketError(f"{name}: cannot be read ({type(error).__name__}); load again, or mount the bucket")
+        said = f"{name}: the endpoint cannot be reached; check the network and AWS_ENDPOINT_URL"
+        return BucketError(said, may_pass=True)
+    said = f"{name}: cannot be read ({type(error).__name__}); load again, or mount the bucket"
+    return BucketError(said, may_pass=True)
 
 
 def _no_room(name: str) -> BucketError:

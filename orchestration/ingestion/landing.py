@@ -3,10 +3,12 @@
 import glob
 import hashlib
 import itertools
+import os
 from pathlib import Path
 
 from orchestration.ingestion.bucket import SCHEME, Bucket, BucketError
 from orchestration.ingestion.catalog import File
+from orchestration.ingestion.faults import may_pass
 from orchestration.ingestion.sources import Source
 
 
@@ -22,6 +24,7 @@ class Landing:
     Attributes:
         warnings: What was left out, and why.
         failures: What cannot be read, and the cure.
+        passing: Those of the failures that a new try may find gone.
     """
 
     def __init__(self, source: Source, data_dir: Path, *, staging: Path, memory_limit: str) -> None:
@@ -30,8 +33,10 @@ class Landing:
         self._paths: dict[str, Path] = {}
         self._bucket = Bucket(source.name, staging / "objects", memory_limit=memory_limit)
         self._is_blind = False
+        self._lost_directories: list[str] = []
         self.warnings: list[str] = []
         self.failures: list[str] = []
+        self.passing: list[str] = []
         for pattern in source.path:
             self._find(pattern)
         if not self._paths and not self._bucket and not self.failures:
@@ -39,11 +44,19 @@ class Landing:
             where = f"; looked in {' and '.join(looked)}" if looked else ""
             self.warnings.append(f"source {source.name}: no file matches {', '.join(source.path)}{where}")
 
-    def _looked_in(self, pattern: str) -> str:
+    def _fail(self, said: str, error: Exception) -> None:
+        self.failures.append(said)
+        if may_pass(error):
+            self.passing.append(said)
+
+    def _directory(self, pattern: str) -> Path:
         """The directory that a pattern's files would be in, or above."""
         parts = (self._data_dir / Path(pattern).expanduser()).parts
         plain = Path(*itertools.takewhile(lambda part: not glob.has_magic(part), parts))
-        directory = plain.parent if len(plain.parts) == len(parts) and not plain.is_dir() else plain
+        return plain.parent if len(plain.parts) == len(parts) else plain
+
+    def _looked_in(self, pattern: str) -> str:
+        directory = self._directory(pattern)
         return str(directory) if directory.is_dir() else f"{directory}, which does not exist"
 
     def _find(self, pattern: str) -> None:
@@ -52,13 +65,26 @@ class Landing:
                 self._bucket.find(pattern)
             except BucketError as error:
                 self._is_blind = True
-                self.failures.append(f"source {self._source.name}: {error}")
+                self._fail(f"source {self._source.name}: {error}", error)
             return
         if "://" in pattern:
             self.failures.append(
                 f"source {self._source.name}: {pattern} is neither on a local disk nor in an s3:// bucket; copy its "
                 f"files into the landing directory, or mount it"
             )
+            return
+        directory = self._directory(pattern)
+        try:
+            # A glob takes a share that does not answer for an empty one.
+            os.scandir(directory).close()
+        except (FileNotFoundError, NotADirectoryError):
+            pass
+        except OSError as error:
+            self._lost_directories.append(self._name(directory))
+            said = (
+                f"{directory} cannot be listed ({error.strerror}); check that its disk is there and that it may be read"
+            )
+            self._fail(f"source {self._source.name}: {said}", error)
             return
         matches = glob.glob(str(self._data_dir / Path(pattern).expanduser()), recursive=True)  # noqa: PTH207
         for path in map(Path, sorted(matches)):
@@ -76,8 +102,9 @@ class Landing:
         return (path.relative_to(self._data_dir) if path.is_relative_to(self._data_dir) else path).as_posix()
 
     def has(self, name: str) -> bool:
-        """Whether there is such a file. What a bucket that could not be listed may hold counts as there."""
-        return name in self._paths or name in self._bucket or (self._is_blind and name.startswith(SCHEME))
+        """Whether there is such a file. What could not be listed counts as there."""
+        is_lost = any(Path(name).is_relative_to(directory) for directory in self._lost_directories)
+        return name in self._paths or name in self._bucket or is_lost or (self._is_blind and name.startswith(SCHEME))
 
     def bring(self, files: dict[str, File]) -> None:
         """Have files at hand, so that `path` knows them."""
@@ -108,11 +135,12 @@ class Landing:
         seen = self._bucket.look(known)
         self.warnings += self._bucket.warnings
         self.failures += self._bucket.failures
+        self.passing += self._bucket.passing
         for name, path in sorted(self._paths.items()):
             try:
                 file = self._see(name, path, known.get(name))
             except OSError as error:
-                self.failures.append(f"{path}: cannot be read ({error.strerror}); check that it may be")
+                self._fail(f"{path}: cannot be read ({error.strerror}); check that it may be", error)
                 continue
             if self.has_moved(file):
                 self.warnings.append(f"{name} is still being written; it is left for the next load")

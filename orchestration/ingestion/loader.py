@@ -11,9 +11,10 @@ from duckdb.func import FunctionNullHandling
 
 from orchestration.ingestion import readers
 from orchestration.ingestion.expressions import HELPERS, literal
+from orchestration.ingestion.faults import UnreadableFileError
 from orchestration.ingestion.mappings import Mapping
 from orchestration.ingestion.pipes import Pipe
-from orchestration.ingestion.shapes import Shape, UnreadableFileError
+from orchestration.ingestion.shapes import Shape
 from orchestration.ingestion.streams import Stream
 from orchestration.ingestion.witness import Witness
 

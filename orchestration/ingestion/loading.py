@@ -13,10 +13,11 @@ from pathlib import Path
 from orchestration.ingestion import shapes
 from orchestration.ingestion.catalog import Catalog, File, Load
 from orchestration.ingestion.expressions import Reference
+from orchestration.ingestion.faults import UnreadableFileError
 from orchestration.ingestion.landing import Landing
 from orchestration.ingestion.loader import Loaded, connect
 from orchestration.ingestion.mappings import Mapping, MappingError, listed, nearest, shown
-from orchestration.ingestion.shapes import Shape, UnreadableFileError
+from orchestration.ingestion.shapes import Shape
 from orchestration.ingestion.sources import Source
 from orchestration.ingestion.workers import Job, Workers
 
@@ -51,6 +52,7 @@ class LoadReport:
         failed: Files that could not be loaded.
         warnings: What an analyst should know.
         failures: What could not be loaded, and the cure. The rest of the source is loaded all the same.
+        passing: Those of the failures that a new try may find gone: a share or an endpoint that did not answer.
     """
 
     source: str
@@ -68,6 +70,7 @@ class LoadReport:
     failed: int = 0
     warnings: tuple[str, ...] = ()
     failures: tuple[str, ...] = ()
+    passing: tuple[str, ...] = ()
 
 
 class Loading:
@@ -107,6 +110,7 @@ class Loading:
         self._connection = connect(memory_limit=memory_limit, threads=1, spill=self._staging / "spill")
         self._warnings: dict[str, None] = {}
         self._failures: dict[str, None] = {}
+        self._passing: dict[str, None] = {}
         self._loaded: list[Loaded] = []
         self._replaced = 0
         self._withdrawn = 0
@@ -123,6 +127,7 @@ class Loading:
             return LoadReport(source=self._source.name, failed=len(self._seen), failures=(str(error),))
         self._warn(self._landing.warnings)
         self._fail(self._landing.failures)
+        self._passing.update(dict.fromkeys(self._landing.passing))
         done = self._load(mapping, self._wanted())
         return self._settle(done)
 
@@ -136,6 +141,12 @@ class Loading:
 
     def _fail(self, said: Iterable[str]) -> None:
         self._failures.update(dict.fromkeys(said))
+
+    def _fail_to_read(self, error: UnreadableFileError) -> None:
+        said = self._landing.named(str(error))
+        self._fail([said])
+        if error.may_pass:
+            self._passing[said] = None
 
     # -------------------------------------------------------------------- plan
 
@@ -170,7 +181,7 @@ class Loading:
                 if shape.columns or shape.layout != "csv":
                     mapping.query(shape)
             except UnreadableFileError as error:
-                self._fail([self._landing.named(str(error))])
+                self._fail_to_read(error)
             except MappingError as error:
                 self._fail([f"{name}: {error}"])
             else:
@@ -245,7 +256,7 @@ class Loading:
         for job, result in workers.run(jobs, on_wait=tell):
             results.append(result)
             if isinstance(result, UnreadableFileError):
-                self._fail([self._landing.named(str(result))])
+                self._fail_to_read(result)
             elif self._landing.has_moved(job.file):
                 self._warn([f"{job.file.file} is still being written; it is left for the next load"])
             else:
@@ -415,6 +426,7 @@ class Loading:
             failed=len(self._failures),
             warnings=tuple(self._warnings),
             failures=tuple(self._failures),
+            passing=tuple(self._passing),
         )
 
     def _is_known(self, file: File) -> bool:

@@ -15,6 +15,7 @@ import duckdb
 
 from orchestration.ingestion import records
 from orchestration.ingestion.expressions import Reference, literal
+from orchestration.ingestion.faults import UnreadableFileError, may_pass
 from orchestration.ingestion.sources import Source
 from orchestration.ingestion.streams import Stream, utf8
 
@@ -29,10 +30,6 @@ MAX_COLUMNS = 500
 # Only texts that are the number's own spelling: 007, +1 and 25 digits are texts.
 _INTEGER = re.compile(r"-?(0|[1-9]\d{0,17})")
 _NUMBER = re.compile(r"-?(0|[1-9]\d{0,14})?(\.\d{1,15})?([eE][+-]?\d{1,2})?")
-
-
-class UnreadableFileError(Exception):
-    """A file of which nothing can be read; the message names the file and the cure."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +102,8 @@ def inspect(path: Path, source: Source, wanted: frozenset[str] = frozenset()) ->
         stream = Stream(path)
         head = _head(utf8(stream, source.encoding))
     except OSError as error:
-        raise UnreadableFileError(f"{path}: cannot be read ({error.strerror or error})") from None
+        said = f"{path}: cannot be read ({error.strerror or error})"
+        raise UnreadableFileError(said, may_pass=may_pass(error)) from None
     except ValueError as error:
         raise UnreadableFileError(f"{path}: {error}") from None
     if stream.damage and not head:

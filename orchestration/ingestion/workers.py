@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orchestration.ingestion.catalog import File
+from orchestration.ingestion.faults import UnreadableFileError
 from orchestration.ingestion.loader import Loaded, Loader, connect
 from orchestration.ingestion.mappings import Mapping
-from orchestration.ingestion.shapes import Shape, UnreadableFileError
+from orchestration.ingestion.shapes import Shape
 from orchestration.ingestion.streams import Stream
 
 

@@ -17,7 +17,7 @@ import json
 from dagster import DefaultScheduleStatus
 from orchestration.definitions import defs
 graph = defs.resolve_asset_graph()
-schedule = defs.resolve_schedule_def("nightly_at_two")
+schedule = defs.resolve_schedule_def("every_night")
 print(json.dumps({
     "assets": {
         key.to_user_string(): {
