@@ -17,6 +17,7 @@ class Gates(Declared):
     files: Verdict = "warn"
     sources: Verdict = "block"
     rejects: Verdict = "block"
+    dumps: Verdict = "block"
     features: Verdict = "block"
     scores: Verdict = "block"
     marts: Verdict = "block"

@@ -24,7 +24,12 @@ def fingerprint(connection: duckdb.DuckDBPyConnection, relations: Iterable[str],
         [connection.execute(f"describe from {relation}").fetchall(), content(connection, relation)]
         for relation in relations
     ]
-    return hashlib.sha256(json.dumps([contents, facts]).encode()).hexdigest()
+    return fingerprint_of(contents, facts)
+
+
+def fingerprint_of(*facts: object) -> str:
+    """A hash of facts, JSON-ready."""
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 
 def content(connection: duckdb.DuckDBPyConnection, relation: str) -> tuple[int, str]:

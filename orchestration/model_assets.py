@@ -1,8 +1,6 @@
 """What every scored model is in Dagster: an asset of predictions, a gate before it and a gate after."""
 
-import json
-from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import duckdb
@@ -23,8 +21,9 @@ from dagster import (
 
 from ml.spec import ModelSpec
 from orchestration import ledger
+from orchestration.audits import gate
+from orchestration.data_docs import PAGE, Suite
 from orchestration.exhibits import hang, shown
-from orchestration.gates import Verdict
 from orchestration.house import House
 from orchestration.model_checks import drift_of, leak_proofs, newest_decision
 from orchestration.models import (
@@ -42,7 +41,7 @@ from orchestration.retries import retried
 from orchestration.warehouse import connect
 
 if TYPE_CHECKING:
-    from ml.expectations import Audit
+    from ml.audit import Audit
 
 PLOTS = ("precision_recall", "calibration", "gain", "shap_summary")
 """The pictures of its test that the registry keeps beside a model, as `ml.plots` names them."""
@@ -57,18 +56,39 @@ DONE = {
 def scored_model(spec: ModelSpec, house: House, *, horizon_days: int) -> Definitions:
     """The asset ``ml/<model>_predictions`` and the Great Expectations gates around it."""
     features = AssetKey(["features", f"{spec.name}_features"])
+    settings = house.settings
+    of_features = Suite(
+        name=f"features of {spec.name}",
+        asset=features.to_user_string(),
+        about="Great Expectations: keys, ranges, nested windows and honest labels.",
+        gate="features",
+    )
     predictions, history = (AssetKey(["ml", f"{spec.name}_{what}"]) for what in ("predictions", "score_history"))
+
+    of_scores = Suite(
+        name=f"scores of {spec.name}",
+        asset=predictions.to_user_string(),
+        about="Great Expectations: one score a user, each a probability.",
+        gate="scores",
+    )
 
     @asset_check(
         asset=features,
         name=f"expectations_of_{spec.name}_features",
-        description="Great Expectations: keys, ranges, nested windows and honest labels.",
+        description=of_features.about,
         blocking=True,
     )
     def features_gate(context: AssetCheckExecutionContext) -> AssetCheckResult:
-        return _gate(
-            context, house, spec, features_of(spec), _audit_features, verdict=house.declarations.gates.features
-        )
+        with retried(context, settings.retry_seconds), connect(settings) as connection:
+            return gate(
+                context,
+                connection,
+                settings,
+                suite=of_features,
+                inputs=_inputs(connection, spec, features_of(spec)),
+                audit=lambda: _audit_features(connection, spec),
+                verdict=house.declarations.gates.features,
+            )
 
     @multi_asset(
         name=f"{spec.name}_model",
@@ -91,8 +111,8 @@ def scored_model(spec: ModelSpec, house: House, *, horizon_days: int) -> Definit
         required_resource_keys={"night"},
     )
     def predict(context: AssetExecutionContext) -> Iterator[MaterializeResult[Any]]:
-        with retried(context, house.settings.retry_seconds), connect(house.settings) as connection:
-            night = refresh_model(connection, house.settings, spec, horizon_days=horizon_days)
+        with retried(context, settings.retry_seconds), connect(settings) as connection:
+            night = refresh_model(connection, settings, spec, horizon_days=horizon_days)
             kept = connection.execute(f"select count(*) from {history_of(spec)}").fetchall()[0][0]
             _hang(context.instance, connection, house, spec, night)
         said = f"{night.explanation} {night.decision}".strip()
@@ -106,7 +126,8 @@ def scored_model(spec: ModelSpec, house: House, *, horizon_days: int) -> Definit
                 "explanation": night.explanation,
                 "decision": night.decision,
                 "model_version": night.version,
-                "model": MetadataValue.path(str(house.settings.root / night.home)),
+                "model": MetadataValue.path(str(settings.root / night.home)),
+                "data_docs": MetadataValue.path(str(settings.data_docs / PAGE)),
                 "metrics": MetadataValue.md(_metrics_table(night)),
                 **{
                     name.removeprefix(f"{night.estimator}."): value
@@ -119,12 +140,20 @@ def scored_model(spec: ModelSpec, house: House, *, horizon_days: int) -> Definit
     @asset_check(
         asset=predictions,
         name=f"expectations_of_{spec.name}_scores",
-        description="Great Expectations: one score a user, each a probability.",
+        description=of_scores.about,
         blocking=True,
     )
     def scores_gate(context: AssetCheckExecutionContext) -> AssetCheckResult:
-        verdict = house.declarations.gates.scores
-        return _gate(context, house, spec, predictions_of(spec), _audit_scores, verdict=verdict)
+        with retried(context, settings.retry_seconds), connect(settings) as connection:
+            return gate(
+                context,
+                connection,
+                settings,
+                suite=of_scores,
+                inputs=_inputs(connection, spec, predictions_of(spec)),
+                audit=lambda: _audit_scores(connection, spec),
+                verdict=house.declarations.gates.scores,
+            )
 
     @asset_check(
         asset=predictions,
@@ -132,7 +161,7 @@ def scored_model(spec: ModelSpec, house: House, *, horizon_days: int) -> Definit
         description="The newest model trained is the one that scores: it beats every simple rule and the one before.",
     )
     def promotion(context: AssetCheckExecutionContext) -> AssetCheckResult:
-        with retried(context, house.settings.retry_seconds), connect(house.settings) as connection:
+        with retried(context, settings.retry_seconds), connect(settings) as connection:
             decision, promoted = newest_decision(connection, spec)
         return AssetCheckResult(passed=promoted, severity=AssetCheckSeverity.WARN, description=decision)
 
@@ -142,8 +171,8 @@ def scored_model(spec: ModelSpec, house: House, *, horizon_days: int) -> Definit
         description="Features and scores are spread as in the model's test: no population stability index over 0.25.",
     )
     def drift(context: AssetCheckExecutionContext) -> AssetCheckResult:
-        with retried(context, house.settings.retry_seconds), connect(house.settings) as connection:
-            found = drift_of(connection, house.settings, spec)
+        with retried(context, settings.retry_seconds), connect(settings) as connection:
+            found = drift_of(connection, settings, spec)
         return AssetCheckResult(
             passed=not found.drifted,
             severity=AssetCheckSeverity.WARN,
@@ -157,10 +186,11 @@ def scored_model(spec: ModelSpec, house: House, *, horizon_days: int) -> Definit
         description="Labels dealt out at random are not learnt, and the parts of the split are an embargo apart.",
     )
     def leaks(context: AssetCheckExecutionContext) -> AssetCheckResult:
-        with retried(context, house.settings.retry_seconds), connect(house.settings) as connection:
-            holds, said = leak_proofs(connection, house.settings, spec, horizon_days=horizon_days)
+        with retried(context, settings.retry_seconds), connect(settings) as connection:
+            holds, said = leak_proofs(connection, settings, spec, horizon_days=horizon_days)
         context.log.info(said)
-        return AssetCheckResult(passed=holds, severity=AssetCheckSeverity.ERROR, description=said)
+        severity = AssetCheckSeverity.WARN if house.declarations.gates.scores == "warn" else AssetCheckSeverity.ERROR
+        return AssetCheckResult(passed=holds, severity=severity, description=said)
 
     checks = [features_gate, scores_gate, promotion, drift, leaks]
     return Definitions(assets=[predict], asset_checks=checks)
@@ -207,32 +237,8 @@ def _audit_scores(connection: duckdb.DuckDBPyConnection, spec: ModelSpec) -> "Au
     return check_scores(read_predictions(connection, spec))
 
 
-def _gate(
-    context: AssetCheckExecutionContext,
-    house: House,
-    spec: ModelSpec,
-    table: str,
-    audit: Callable[[duckdb.DuckDBPyConnection, ModelSpec], "Audit"],
-    *,
-    verdict: Verdict,
-) -> AssetCheckResult:
-    """The audit of a table, or what it found before in the same rows: Great Expectations takes seconds to import."""
-    work = f"audit of {table}"
-    with retried(context, house.settings.retry_seconds), connect(house.settings) as connection:
-        inputs = ledger.fingerprint(connection, [table], spec.fingerprint(), ledger.code_of("ml"))
-        passed_before = ledger.known(connection, work, inputs)
-        found = json.loads(passed_before) if passed_before else asdict(audit(connection, spec))
-        if found["passed"]:
-            ledger.note(connection, work, inputs, json.dumps(found))
-    outcome = f"{found['checked']} expectations over {found['rows']:,} rows"
-    all_hold = "all hold, as they did for the same rows before" if passed_before else "all hold"
-    context.log.info(f"{outcome}: {all_hold if found['passed'] else '; '.join(found['failures'])}")
-    return AssetCheckResult(
-        passed=found["passed"],
-        severity=AssetCheckSeverity.WARN if verdict == "warn" else AssetCheckSeverity.ERROR,
-        description=f"{outcome} hold" if found["passed"] else "\n".join(found["failures"]),
-        metadata={"expectations": found["checked"], "rows": found["rows"]},
-    )
+def _inputs(connection: duckdb.DuckDBPyConnection, spec: ModelSpec, table: str) -> str:
+    return ledger.fingerprint(connection, [table], spec.fingerprint(), ledger.code_of("ml"))
 
 
 def _metrics_table(night: ModelNight) -> str:

@@ -86,6 +86,11 @@ class Settings(BaseSettings):
         return self.root / "warehouse" / "docs.html"
 
     @property
+    def data_docs(self) -> Path:
+        """What Great Expectations last found, as a page; not published, as it tells of nights that were not."""
+        return self.root / "warehouse" / "data_docs"
+
+    @property
     def alerts(self) -> Path:
         """Which alerts are open, and which messages wait to be sent."""
         return self.root / "warehouse" / "alerts.sqlite"

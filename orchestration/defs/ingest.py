@@ -8,7 +8,9 @@ from typing import Any
 
 import duckdb
 from dagster import (
+    AssetCheckExecutionContext,
     AssetCheckResult,
+    AssetChecksDefinition,
     AssetCheckSeverity,
     AssetCheckSpec,
     AssetExecutionContext,
@@ -18,8 +20,12 @@ from dagster import (
     MaterializeResult,
     MetadataValue,
     asset,
+    asset_check,
 )
 
+from orchestration.audits import gate
+from orchestration.data_docs import PAGE, Suite
+from orchestration.dumps import check_dumps, dumps_of, inputs_of, measure
 from orchestration.house import open_house
 from orchestration.ingestion.lake import Lake, Progress, RejectReason
 from orchestration.ingestion.sources import Source
@@ -121,6 +127,7 @@ def lake_asset(name: str, source: Source) -> AssetsDefinition:
                 "first_event": str(report.first_event_ts),
                 "last_event": str(report.last_event_ts),
                 "warnings": MetadataValue.json(list(report.warnings)),
+                "data_docs": MetadataValue.path(str(settings.data_docs / PAGE)),
             },
         )
         yield AssetCheckResult(
@@ -146,6 +153,45 @@ def lake_asset(name: str, source: Source) -> AssetsDefinition:
         )
 
     return load
+
+
+def dumps_gate(name: str) -> AssetChecksDefinition:
+    """The gate of a source's dumps, before the warehouse takes in what is in them."""
+    suite = Suite(
+        name=f"dumps of {name}",
+        asset=f"lake/{name}",
+        about=(
+            "Great Expectations: of each dump, times that can be, few rejects, names that are no ids, nobody who is "
+            "half of all users, currencies that are codes, and revenue of the usual size."
+        ),
+        gate="dumps",
+        unit="dumps",
+    )
+
+    @asset_check(
+        asset=["lake", name],
+        name=f"expectations_of_{name}_dumps",
+        description=suite.about,
+        blocking=True,
+        required_resource_keys={"night"},
+    )
+    def check(context: AssetCheckExecutionContext) -> AssetCheckResult:
+        settings = HOUSE.settings
+        with retried(context, settings.retry_seconds), connect(settings) as connection:
+            with closing(Lake(settings.lake)) as lake:
+                live = [load for load in lake.loads(name) if load.status == "live"]
+            dumps = dumps_of(name, live, measure(connection, settings.lake, live))
+            return gate(
+                context,
+                connection,
+                settings,
+                suite=suite,
+                inputs=inputs_of(dumps),
+                audit=lambda: check_dumps(dumps),
+                verdict=HOUSE.declarations.gates.dumps,
+            )
+
+    return check
 
 
 def too_many_rejects(name: str, share: float, limit: float, reasons: Sequence[RejectReason]) -> str:
@@ -246,5 +292,6 @@ defs = Definitions(
         ),
         *(lake_asset(name, source) for name, source in HOUSE.declarations.sources.items()),
         loads,
-    ]
+    ],
+    asset_checks=[dumps_gate(name) for name in HOUSE.declarations.sources],
 )

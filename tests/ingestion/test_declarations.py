@@ -85,7 +85,7 @@ def test_everything_but_sources_has_a_default(tmp_path: Path) -> None:
         "reporting_timezone": "UTC",
         "sessions": {"timeout_minutes": 30},
         "gates": {
-            **dict.fromkeys(["sources", "rejects", "features", "scores", "marts", "reconciliation"], "block"),
+            **dict.fromkeys(["sources", "rejects", "dumps", "features", "scores", "marts", "reconciliation"], "block"),
             **dict.fromkeys(["files", "volume"], "warn"),
         },
         "key_events": ["purchase"],
@@ -231,6 +231,19 @@ MISTAKES: dict[str, tuple[str, int, str]] = {
     ),
     "a bracket twice": (MINIMAL + "cohorts: {brackets: [1-7, 1 - 7]}\n", 4, "1-7 is said twice; keep one of the two"),
     "a property": (MINIMAL + "cohorts: {properties: [county]}\n", 4, "(it is 'county'); did you mean country?"),
+    "a misspelt gate": (
+        MINIMAL + "gates:\n  scorse: warn\n",
+        5,
+        "unknown key `gates.scorse`; did you mean `scores`? known here: files, sources, rejects, dumps, features, "
+        "scores, marts, reconciliation, volume",
+    ),
+    "a gate's verdict": (
+        MINIMAL + "gates: {dumps: blok}\n",
+        4,
+        "'block' or 'warn' (it is 'blok'); did you mean block?",
+    ),
+    "a schedule": (MINIMAL + "schedule: {nightly: daily}\n", 4, "'daily' is no cron expression; write minute, hour,"),
+    "a schedule's name": (MINIMAL + "schedule: {nigthly: '0 1 * * *'}\n", 4, "did you mean `nightly`?"),
     "a look-back": (MINIMAL + "rfm: {lookback: 3}\n", 4, "did you mean `lookback_days`?"),
     "a grain": (MINIMAL + "cohorts: {grains: daily}\n", 4, "'week' or 'month' (it is 'daily'); did you mean day?"),
     "a text for a list": (MINIMAL + "funnels: {f: {steps: a}}\n", 4, "`funnels.f.steps`: expected a list (it is 'a')"),

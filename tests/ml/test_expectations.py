@@ -5,8 +5,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from ml.audit import Audit
 from ml.churn import CHURN
-from ml.expectations import Audit, check_features, check_scores
+from ml.expectations import check_features, check_scores
 from ml.scoring import score
 from ml.training import TrainingResult
 from tests.ml.synthetic import snapshots
@@ -28,7 +29,9 @@ def scores(churn_result: TrainingResult, churn_now: pd.DataFrame) -> pd.DataFram
 
 def test_sound_frames_pass(features: pd.DataFrame, scores: pd.DataFrame) -> None:
     audit = check_features(features, CHURN)
-    assert audit == Audit(passed=True, checked=audit.checked, failures=(), rows=120)
+    assert audit == Audit(passed=True, checked=audit.checked, failures=(), rows=120, expected=audit.expected)
+    assert len(audit.expected) == audit.checked
+    assert all(one.holds and not one.found and one.kind.startswith("expect_") for one in audit.expected)
     assert audit.checked > len(CHURN.features)
     assert check_scores(scores, expected_rows=200).passed
     assert check_features(features.head(0), CHURN).passed
@@ -73,6 +76,7 @@ def test_a_fault_planted_in_scores_is_found(scores: pd.DataFrame, plant, failure
     assert not audit.passed
     assert len(audit.failures) == 1
     assert audit.failures[0].startswith(failure)
+    assert sum(not one.holds for one in audit.expected) == (0 if "is missing" in failure else 1)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,84 @@
+"""Data Docs: what Great Expectations last found, suite by suite, as one page that opens offline.
+
+Great Expectations writes pages of its own, but they load styles, scripts and fonts from others' servers.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
+from markupsafe import Markup
+
+from orchestration.pictures.palette import FONT, stylesheet
+from orchestration.settings import PROJECT_ROOT
+
+PAGE = "index.html"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Suite:
+    """A suite of expectations.
+
+    Attributes:
+        name: Such as `features of churn`.
+        asset: What it is asked of, such as `features/churn_features`.
+        about: What it makes sure of.
+        gate: Its gate in `avila.yml`.
+        unit: What its rows are called.
+    """
+
+    name: str
+    asset: str
+    about: str
+    gate: str
+    unit: str = "rows"
+
+
+def keep(folder: Path, suite: Suite, found: Mapping[str, Any]) -> None:
+    """Keep what a suite found, and write the page anew where that is news.
+
+    Args:
+        folder: Where the page lies; beside it, what it is made of.
+        suite: The suite.
+        found: An `ml.audit.Audit` as a dictionary, with `audited_at`.
+    """
+    results = folder / "results"
+    path = results / f"{suite.name.replace(' ', '_')}.json"
+    text = json.dumps({"suite": asdict(suite), **found}, indent=1, ensure_ascii=False)
+    if (folder / PAGE).exists() and path.exists() and path.read_text(encoding="utf-8") == text:
+        return
+    results.mkdir(parents=True, exist_ok=True)
+    _write(path, text)
+    _write(folder / PAGE, page(results))
+
+
+def page(results: Path) -> str:
+    """The page of all that was kept: what failed first."""
+    kept = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(results.glob("*.json"))]
+    return _template().render(
+        style=Markup(stylesheet()),  # noqa: S704 - our own colours
+        font=Markup(FONT),  # noqa: S704
+        audits=sorted(kept, key=lambda one: (one["passed"], one["suite"]["name"])),
+    )
+
+
+@cache
+def _template() -> Template:
+    environment = Environment(
+        loader=FileSystemLoader(PROJECT_ROOT / "orchestration"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("data_docs.html.jinja")
+
+
+def _write(path: Path, text: str) -> None:
+    draft = path.with_name(f".new-{path.name}")
+    draft.write_text(text, encoding="utf-8")
+    draft.replace(path)
