@@ -4,11 +4,13 @@ import glob
 import hashlib
 import itertools
 import json
+import os
 import sqlite3
 from collections.abc import Iterable, Mapping
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from stat import S_ISREG
 
 from orchestration.ingestion.sources import Source
 
@@ -64,12 +66,20 @@ def new_dumps(sources: Mapping[str, Source], root: Path, catalog: Path) -> list[
     found = itertools.chain.from_iterable(
         ((name, Path(path)) for path in _matches(root, pattern)) for name, pattern in patterns
     )
-    stats = {(name, path): path.stat() for name, path in found if path.is_file()}
+    stats = {(name, path): stat for name, path in found if (stat := _stat(path)) and S_ISREG(stat.st_mode)}
     return [
         (str(path), stat.st_size, stat.st_mtime_ns)
         for (name, path), stat in stats.items()
         if (name, _name(path, root), stat.st_size, stat.st_mtime_ns) not in known
     ]
+
+
+def _stat(path: Path) -> os.stat_result | None:
+    """A file's, or nothing where it has gone since it was listed."""
+    try:
+        return path.stat()
+    except OSError:
+        return None
 
 
 def _matches(root: Path, pattern: str) -> list[str]:

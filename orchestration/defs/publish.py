@@ -17,6 +17,7 @@ from dagster import (
 )
 
 from orchestration.defs.transform import MANIFEST, TRANSLATOR
+from orchestration.freshness import freshness_of_marts
 from orchestration.gates import Gate, PublicationBlocked
 from orchestration.house import open_house
 from orchestration.increments import applied_seq
@@ -35,6 +36,7 @@ HOUSE = open_house()
     key=["published", "marts"],
     group_name="published",
     kinds={"duckdb", "parquet"},
+    freshness_policy=freshness_of_marts(HOUSE.declarations),
     required_resource_keys={"night"},
     deps=[
         TRANSLATOR.get_asset_key(node)

@@ -11,6 +11,7 @@ from dagster import (
     AssetCheckSeverity,
     AssetExecutionContext,
     AssetKey,
+    AssetSpec,
     DagsterInstance,
     Failure,
     MaterializeResult,
@@ -20,10 +21,11 @@ from dagster import (
     TableColumnLineage,
     TableSchema,
 )
-from dagster_dbt import DagsterDbtTranslator, dbt_assets
+from dagster_dbt import DagsterDbtTranslator, DbtProject, dbt_assets
 from dagster_dbt.asset_utils import get_asset_check_key_for_test
 
 from orchestration.exhibits import hang, shown
+from orchestration.freshness import freshness_of_marts
 from orchestration.house import open_house
 from orchestration.increments import build, fingerprints
 from orchestration.lineage import LineageBook
@@ -54,6 +56,13 @@ class LayerTranslator(DagsterDbtTranslator):
         """Schema and table name, or the asset that `meta` says writes the table beside its own."""
         told: dict[str, Any] = dbt_resource_props.get("meta", {}).get("dagster", {})
         return AssetKey(told.get("asset_key") or [dbt_resource_props["schema"], dbt_resource_props["name"]])
+
+    def get_asset_spec(self, manifest: Mapping[str, Any], unique_id: str, project: DbtProject | None) -> AssetSpec:
+        """A model's; a mart's is stale when it is as old as an alert allows."""
+        spec = super().get_asset_spec(manifest, unique_id, project)
+        if spec.key.path[0] != "marts" or spec.freshness_policy is not None:
+            return spec
+        return spec.replace_attributes(freshness_policy=freshness_of_marts(HOUSE.declarations))
 
     def get_group_name(self, dbt_resource_props: Mapping[str, Any]) -> str:
         """The layer: the folder under ``models/``."""

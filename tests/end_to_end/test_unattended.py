@@ -33,6 +33,7 @@ RUNS = """
 STATE = """
 {
   instance { daemonHealth { allDaemonStatuses { daemonType required healthy } } }
+  assetNodes { assetKey { path } freshnessStatusInfo { freshnessStatus } }
   assetsOrError { ... on AssetConnection { nodes { key { path } assetMaterializations(limit: 1) { runId } } } }
 }
 """
@@ -92,7 +93,7 @@ def served(root: Path, log: Path) -> Iterator[tuple[Server, Callable[[Callable[[
         )
     server = Server(port)
     try:
-        wait_for(server.answers, process, log, 120)
+        wait_for(server.answers, process, log, 240)
         yield server, lambda what, seconds: wait_for(what, process, log, seconds)
     finally:
         process.send_signal(signal.SIGTERM)
@@ -114,14 +115,25 @@ def test_a_tick_of_the_schedule_publishes_and_history_outlives_the_server(tmp_pa
         tag = {"key": "dagster/schedule_name", "value": "every_night"}
         return [run["runId"] for run in server.runs().values() if tag in run["tags"] and run["status"] == "SUCCESS"]
 
+    def freshness(server: Server) -> dict[str, str]:
+        nodes = server.ask(STATE)["assetNodes"]
+        return {
+            "/".join(node["assetKey"]["path"]): node["freshnessStatusInfo"]["freshnessStatus"]
+            for node in nodes
+            if node["freshnessStatusInfo"]
+        }
+
     with served(tmp_path, log) as (server, wait):
-        wait(lambda: by_schedule(server), 400)
+        wait(lambda: by_schedule(server), 600)
         (first, *_) = sorted(by_schedule(server))
-        state = server.ask(STATE)
+        wait(lambda: "HEALTHY" in freshness(server).values(), 120)
+        fresh, state = freshness(server), server.ask(STATE)
     with duckdb.connect(str(published), read_only=True) as marts:
         assert marts.execute("select count(*) from marts.marts.events").fetchall()[0][0] == SHOP.count("\n") - 1
         publications = marts.execute("select run_id from marts.ops.publications").fetchall()
     assert (first,) in publications
+    assert fresh["published/marts"] == fresh["marts/users"] == "HEALTHY"
+    assert fresh["lake/shop"] == "NOT_APPLICABLE"
     daemons = state["instance"]["daemonHealth"]["allDaemonStatuses"]
     unwell = [daemon["daemonType"] for daemon in daemons if daemon["required"] and not daemon["healthy"]]
     assert unwell == []
@@ -135,4 +147,4 @@ def test_a_tick_of_the_schedule_publishes_and_history_outlives_the_server(tmp_pa
         built = {"/".join(node["key"]["path"]) for node in nodes if node["assetMaterializations"]}
         assert {"lake/shop", "marts/users", "published/marts"} <= built
         # What was under way when the server stopped does not stand in the way of what comes after.
-        wait(lambda: len(by_schedule(server)) > 1, 400)
+        wait(lambda: len(by_schedule(server)) > 1, 600)

@@ -26,11 +26,14 @@ print(json.dumps({
             "kinds": sorted(graph.get(key).kinds),
             "description": graph.get(key).description,
             "owners": list(graph.get(key).owners),
+            "stale_after": policy.fail_window.to_timedelta().total_seconds() / 3600
+            if (policy := graph.get(key).freshness_policy) else None,
         } for key in graph.get_all_asset_keys()
     },
     "checks": sorted(f"{key.asset_key.to_user_string()}:{key.name}" for key in graph.asset_check_keys),
     "executor": defs.executor.name,
     "cron": schedule.cron_schedule, "timezone": schedule.execution_timezone,
+    "weekly": defs.resolve_schedule_def("every_week").cron_schedule,
     "running": schedule.default_status == DefaultScheduleStatus.RUNNING,
 }))
 """
@@ -101,12 +104,20 @@ def test_every_asset_is_described_and_grouped_by_its_layer(location: dict[str, A
         assert key.split("/")[0] == asset["group"]
 
 
+def test_marts_are_stale_when_an_alert_says_so(location: dict[str, Any]) -> None:
+    limits = {key: asset["stale_after"] for key, asset in location["assets"].items()}
+    assert {key: hours for key, hours in limits.items() if hours} == {
+        key: 36 for key in limits if key.startswith(("marts/", "published/"))
+    }
+
+
 def test_tests_and_gates_are_checks(location: dict[str, Any]) -> None:
     checks = location["checks"]
     assert "features/churn_features:expectations_of_churn_features" in checks
     assert "ml/conversion_predictions:expectations_of_conversion_scores" in checks
     assert "marts/cohort_retention:assert_retention_never_exceeds_cohort" in checks
     assert "lake/shop:rejected_share_within_limit" in checks
+    assert "lake/shop:expectations_of_shop_dumps" in checks
     assert "lake/shop:something_is_loaded" in checks
     assert "intermediate/int_events_identified:declared_events_occur" in checks
     sentences = {path.stem for path in (PROJECT_ROOT / "dbt_project" / "tests" / "marts").glob("*.sql")}
@@ -115,9 +126,41 @@ def test_tests_and_gates_are_checks(location: dict[str, Any]) -> None:
 
 def test_the_night_is_scheduled_and_runs_in_one_process(location: dict[str, Any]) -> None:
     assert location["cron"] == "0 2 * * *"
+    assert location["weekly"] == "0 4 * * 0"
     assert location["timezone"] == "America/Sao_Paulo"
     assert location["running"]
     assert location["executor"] == "in_process"
+
+
+def test_a_dump_that_grows_is_waited_for_and_then_begins_one_run(environment: dict[str, str]) -> None:
+    script = """
+import sys
+from pathlib import Path
+from dagster import DagsterInstance, build_sensor_context
+from orchestration.defs import sensors
+now, cursor, begun = 1e9, None, []
+dump = sensors.HOUSE.settings.root / "landing" / "shop" / "grows.jsonl.gz"
+dump.parent.mkdir(parents=True, exist_ok=True)
+sensors.time.time = lambda: now
+with DagsterInstance.ephemeral() as instance:
+    for look in range(14):
+        if look < 8:
+            with dump.open("ab") as file:
+                file.write(b"more")
+        with build_sensor_context(instance=instance, cursor=cursor) as context:
+            result = sensors.dumps_landed(context)
+        cursor = result.cursor
+        begun += [look] * len(result.run_requests or [])
+        now += 30
+dump.unlink()
+print(begun)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=environment, cwd=PROJECT_ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    # It was last written to at the eighth look; a minute is two looks.
+    assert done.stdout.splitlines()[-1] == "[9]"
 
 
 def test_sensors_look_for_dumps_and_tell_of_runs(environment: dict[str, str]) -> None:

@@ -5,8 +5,7 @@ import os
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -24,20 +23,9 @@ from orchestration.lock import NightRunning
 from orchestration.retries import LONGEST_SECONDS, TRIES, may_pass, patiently, pause, retried
 from orchestration.settings import PROJECT_ROOT, Settings
 from orchestration.warehouse import DbtFailed, connect
+from tests.orchestration.locking import DUCKDB, held_by_another
 
-HOLDER = "import duckdb, sys; c = duckdb.connect(sys.argv[1]); print('held', flush=True); sys.stdin.read()"
 LOCKED = 'IO Error: Could not set lock on file "warehouse.duckdb": Conflicting lock is held in python3.11 (PID 7)'
-
-
-@contextmanager
-def held_by_another(path: Path) -> Iterator[subprocess.Popen[str]]:
-    """A DuckDB file that another process has open."""
-    arguments = [sys.executable, "-c", HOLDER, str(path)]
-    with subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
-        assert holder.stdout
-        assert holder.stdout.readline() == "held\n"
-        yield holder
-        holder.communicate("")
 
 
 @pytest.mark.parametrize(
@@ -89,7 +77,7 @@ def test_a_locked_warehouse_is_waited_for(tmp_path: Path) -> None:
     said: list[str] = []
     with connect(settings):
         pass
-    with held_by_another(settings.warehouse) as holder:
+    with held_by_another(settings.warehouse, DUCKDB) as holder:
 
         def say(text: str) -> None:
             said.append(text)
