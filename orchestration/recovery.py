@@ -1,7 +1,7 @@
 """A warehouse file that is broken: recognised, set aside, and built anew from the lake, with its records.
 
-The lake is the truth and the warehouse follows from it, but for the records in schema ``ops``; those of the last
-publication are taken from the published file.
+The lake is the truth and the warehouse follows from it, but for the records in schema ``ops`` and the scores that were
+given before; those of the last publication are taken from the published file.
 """
 
 import contextlib
@@ -14,10 +14,23 @@ import duckdb
 from orchestration.damage import is_broken, suspicion
 from orchestration.ingestion.faults import LOCKED
 from orchestration.settings import Settings
-from orchestration.warehouse import connect
+from orchestration.warehouse import MODELS, connect
 
 _HEADERS = 3 * 4096
-_RECORDS = ("runs", "restatements", "model_versions", "publications")
+_RECORDS = {
+    **{
+        f"ops.{table}": f"from last_published.ops.{table}"
+        for table in ("runs", "restatements", "model_versions", "publications")
+    },
+    **{
+        f"ml.{model}_score_history": f"""
+            select user_key, as_of, probability, decile, model_version
+            from last_published.marts.score_history where model = '{model}'
+        """
+        for model in MODELS
+    },
+}
+"""What no lake can give back, and where the published file has it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,11 +154,10 @@ def _bring_back_records(connection: duckdb.DuckDBPyConnection, settings: Setting
     with contextlib.suppress(duckdb.Error):
         connection.execute(f"attach '{published}' as last_published (read_only)")
         try:
-            for table in _RECORDS:
+            for table, query in _RECORDS.items():
                 # By name: a published file may be of a version that had other columns.
                 with contextlib.suppress(duckdb.CatalogException):
-                    connection.execute(f"insert into ops.{table} by name from last_published.ops.{table}")
-                    rows += int(connection.execute(f"select count(*) from ops.{table}").fetchall()[0][0])
+                    rows += int(connection.execute(f"insert into {table} by name {query}").fetchall()[0][0])
         finally:
             connection.execute("detach last_published")
     return rows

@@ -103,9 +103,9 @@ def dbt_models(context: AssetExecutionContext) -> Iterator[MaterializeResult[Any
     context.log.info(f"dbt: building {len(names)} models")
     failure, stopwatch = None, running(context.run_id)
     results: list[Any] = []
-    with stopwatch.part("dbt: read the project") if stopwatch else nullcontext():
-        parsed = parse(HOUSE)
     try:
+        with stopwatch.part("dbt: read the project") if stopwatch else nullcontext():
+            parsed = parse(HOUSE)
         with retried(context, HOUSE.settings.retry_seconds):
             results = build(
                 HOUSE.settings,
