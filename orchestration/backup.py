@@ -28,7 +28,7 @@ from typing import IO, Any
 import duckdb
 from rich.console import Console
 
-from orchestration.lock import NightRunning, hold, lock_file
+from orchestration.nights.lock import NightRunning, hold, lock_file
 from orchestration.settings import Settings
 from orchestration.warehouse import MODELS, connect
 

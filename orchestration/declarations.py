@@ -31,7 +31,7 @@ from orchestration.ingestion.sources import (
     preset_names,
     with_preset,
 )
-from orchestration.keeping import Keep
+from orchestration.nights.keeping import Keep
 from orchestration.schedule import Schedule
 
 PLACEHOLDER_IDS = (

@@ -35,9 +35,9 @@ from orchestration.models import (
     read_predictions,
     refresh_model,
 )
+from orchestration.nights.retries import retried
 from orchestration.pictures.drawing import poster
 from orchestration.pictures.models import metric_history
-from orchestration.retries import retried
 from orchestration.warehouse import connect
 
 if TYPE_CHECKING:

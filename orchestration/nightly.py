@@ -18,13 +18,13 @@ from dagster import (
 )
 from rich.console import Console
 
-from orchestration.damage import suspicion
 from orchestration.declarations import DeclarationError, Declarations
-from orchestration.lock import NightRunning, hold
-from orchestration.logs import Voice
-from orchestration.metrics import Summary
-from orchestration.morning import note_figures
-from orchestration.outcome import step_failure
+from orchestration.nights.damage import suspicion
+from orchestration.nights.lock import NightRunning, hold
+from orchestration.nights.logs import Voice
+from orchestration.nights.metrics import Summary
+from orchestration.nights.morning import note_figures
+from orchestration.nights.outcome import step_failure
 from orchestration.settings import PROJECT_ROOT, Settings
 from orchestration.warehouse import DbtFailed
 
@@ -46,7 +46,7 @@ NIGHT_YAML = (
     DAGSTER_YAML
     + """\
 event_log_storage:
-  module: orchestration.event_log
+  module: orchestration.nights.event_log
   class: OpenEventLog
   config:
     base_dir: {base_dir}

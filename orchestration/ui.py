@@ -7,9 +7,9 @@ import sys
 from rich.console import Console
 
 from orchestration.declarations import DeclarationError, Declarations
-from orchestration.lock import NightRunning, hold
-from orchestration.logs import is_json
 from orchestration.nightly import prepare_dagster
+from orchestration.nights.lock import NightRunning, hold
+from orchestration.nights.logs import is_json
 from orchestration.settings import Settings
 
 WORKSPACE_YAML = """\

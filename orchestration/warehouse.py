@@ -8,7 +8,7 @@ from typing import Any
 
 import duckdb
 
-from orchestration.damage import suspect
+from orchestration.nights.damage import suspect
 from orchestration.settings import DBT_PROJECT_DIR, Settings
 
 MODELS = ("churn", "conversion")

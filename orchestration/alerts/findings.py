@@ -14,7 +14,7 @@ from orchestration.alerts.alert import Alert
 from orchestration.alerts.book import Book
 from orchestration.alerts.declared import Alerts, Kind, Rule, Severity
 from orchestration.alerts.query import Answer, QueryFailed, ask, published_marts
-from orchestration.outcome import Check, Outcome
+from orchestration.nights.outcome import Check, Outcome
 
 ROWS_TOLD = 5
 _LINES_TOLD = 40

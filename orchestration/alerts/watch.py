@@ -11,7 +11,7 @@ from orchestration.alerts.alert import Message
 from orchestration.alerts.book import Book
 from orchestration.alerts.findings import Findings, of_dumps, of_marts, of_rules, of_run, utc_now
 from orchestration.house import House
-from orchestration.outcome import outcome_of
+from orchestration.nights.outcome import outcome_of
 
 
 @dataclass(frozen=True, kw_only=True)

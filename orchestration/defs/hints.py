@@ -14,7 +14,7 @@ from dagster import (
 
 from orchestration import hints
 from orchestration.house import open_house
-from orchestration.retries import retried
+from orchestration.nights.retries import retried
 from orchestration.warehouse import connect
 
 HOUSE = open_house()

@@ -29,9 +29,9 @@ from orchestration.dumps import check_dumps, dumps_of, inputs_of, measure
 from orchestration.house import open_house
 from orchestration.ingestion.lake import Lake, Progress, RejectReason
 from orchestration.ingestion.sources import Source
-from orchestration.recovery import last_recovery
-from orchestration.retries import TRIES, again, retried
-from orchestration.runs import start_run
+from orchestration.nights.recovery import last_recovery
+from orchestration.nights.retries import TRIES, again, retried
+from orchestration.nights.runs import start_run
 from orchestration.warehouse import connect
 
 HOUSE = open_house()

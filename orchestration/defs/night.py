@@ -6,11 +6,11 @@ from contextlib import ExitStack
 from dagster import Definitions, InitResourceContext, resource
 
 from orchestration.house import open_house
-from orchestration.lock import hold
-from orchestration.morning import tidy
-from orchestration.recovery import recover
-from orchestration.retries import patiently
-from orchestration.stopwatch import start, stop
+from orchestration.nights.lock import hold
+from orchestration.nights.morning import tidy
+from orchestration.nights.recovery import recover
+from orchestration.nights.retries import patiently
+from orchestration.nights.stopwatch import start, stop
 
 HOUSE = open_house()
 

@@ -22,11 +22,11 @@ from orchestration.gates import Gate, PublicationBlocked
 from orchestration.house import open_house
 from orchestration.increments import applied_seq
 from orchestration.ingestion.lake import Lake
+from orchestration.nights.recovery import forget
+from orchestration.nights.retries import retried
+from orchestration.nights.runs import finish_run, note_steps
+from orchestration.nights.stopwatch import running, utc_now
 from orchestration.publish import PICTURES, PublicationFailed, publish
-from orchestration.recovery import forget
-from orchestration.retries import retried
-from orchestration.runs import finish_run, note_steps
-from orchestration.stopwatch import running, utc_now
 from orchestration.warehouse import connect
 
 HOUSE = open_house()

@@ -5,8 +5,8 @@ import logging
 from dagster import AssetCheckSeverity, DagsterEvent, DagsterEventType, Definitions, InitLoggerContext, logger
 
 from orchestration.house import open_house
-from orchestration.logs import handler
-from orchestration.stopwatch import Came, Stopwatch, running
+from orchestration.nights.logs import handler
+from orchestration.nights.stopwatch import Came, Stopwatch, running
 
 
 class Timekeeper(logging.Handler):

@@ -30,10 +30,10 @@ from orchestration.house import open_house
 from orchestration.increments import build, fingerprints
 from orchestration.lineage import LineageBook
 from orchestration.manifest import load_manifest, parse
+from orchestration.nights.retries import retried
+from orchestration.nights.stopwatch import running
 from orchestration.pictures.drawing import poster
 from orchestration.pictures.gallery import GALLERY, draw
-from orchestration.retries import retried
-from orchestration.stopwatch import running
 from orchestration.warehouse import DbtFailed, connect
 
 HOUSE = open_house()

@@ -27,7 +27,7 @@ from orchestration.alerts.book import Book
 from orchestration.alerts.watch import watch
 from orchestration.declarations import DeclarationError, Declarations
 from orchestration.house import House
-from orchestration.outcome import outcome_of
+from orchestration.nights.outcome import outcome_of
 from orchestration.settings import Settings
 
 KEY = "correct horse battery staple"

@@ -12,7 +12,7 @@ import duckdb
 import pytest
 
 from orchestration.backup import RECORD_TABLES, BackupFailed, restore, save
-from orchestration.lock import lock_file
+from orchestration.nights.lock import lock_file
 from orchestration.settings import PROJECT_ROOT, Settings
 from orchestration.warehouse import connect
 from tests.orchestration.publishing import build

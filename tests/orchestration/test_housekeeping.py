@@ -17,12 +17,12 @@ from dagster import (
     define_asset_job,
 )
 
-from orchestration.compaction import GROWN, CopyDiffers, compact
 from orchestration.declarations import DeclarationError, Declarations
-from orchestration.keeping import Keep, Pruned, prune_models, prune_records, prune_runs
 from orchestration.nightly import prepare_dagster
+from orchestration.nights.compaction import GROWN, CopyDiffers, compact
+from orchestration.nights.keeping import Keep, Pruned, prune_models, prune_records, prune_runs
+from orchestration.nights.stopwatch import utc_now
 from orchestration.settings import Settings
-from orchestration.stopwatch import utc_now
 from orchestration.warehouse import connect
 
 NOW = datetime(2025, 6, 1)
@@ -206,7 +206,7 @@ def test_a_copy_that_was_killed_or_differs_leaves_the_warehouse(
     left_over = settings.warehouse.with_name(".compact.duckdb")
     with monkeypatch.context() as patch:
         counts = iter([{"marts.large": 2}, {"marts.large": 1}])
-        patch.setattr("orchestration.compaction._rows", lambda *_: next(counts))
+        patch.setattr("orchestration.nights.compaction._rows", lambda *_: next(counts))
         with pytest.raises(CopyDiffers):
             compact(settings)
     assert settings.warehouse.read_bytes() == before
@@ -225,7 +225,7 @@ def test_a_disk_that_is_full_leaves_the_warehouse(settings: Settings, monkeypatc
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("orchestration.compaction._sync", full)
+    monkeypatch.setattr("orchestration.nights.compaction._sync", full)
     with pytest.raises(OSError, match="No space"):
         compact(settings)
     assert settings.warehouse.read_bytes() == before

@@ -6,12 +6,12 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from orchestration import morning
+from orchestration.nights import morning
 from orchestration.declarations import Declarations
 from orchestration.house import House
-from orchestration.runs import finish_run, start_run
+from orchestration.nights.runs import finish_run, start_run
+from orchestration.nights.stopwatch import Stopwatch, start, stop, utc_now
 from orchestration.settings import Settings
-from orchestration.stopwatch import Stopwatch, start, stop, utc_now
 from orchestration.warehouse import connect
 from tests.orchestration.figures import figures_of
 

@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import settings as settings_of
 from hypothesis import strategies as st
 
-from orchestration.damage import is_broken, suspect, suspicion
-from orchestration.lock import NightRunning, hold, lock_file
-from orchestration.recovery import fault, forget, last_recovery, recover
+from orchestration.nights.damage import is_broken, suspect, suspicion
+from orchestration.nights.lock import NightRunning, hold, lock_file
+from orchestration.nights.recovery import fault, forget, last_recovery, recover
 from orchestration.settings import PROJECT_ROOT, Settings
 from orchestration.warehouse import connect
 from tests.orchestration.publishing import build, publish_night
@@ -119,7 +119,7 @@ def test_a_recovery_that_is_killed_is_begun_again(settings: Settings, monkeypatc
 
     cut(settings.warehouse, 100)
     with monkeypatch.context() as patch:
-        patch.setattr("orchestration.recovery._bring_back_records", killed)
+        patch.setattr("orchestration.nights.recovery._bring_back_records", killed)
         with pytest.raises(KeyboardInterrupt):
             recover(settings)
     recovery = recover(settings)
@@ -155,7 +155,7 @@ def test_what_is_not_broken_is_not_given_up(settings: Settings) -> None:
 
 def test_a_second_night_is_told_who_holds_the_first(settings: Settings) -> None:
     code = (
-        "import sys; from pathlib import Path; from orchestration.lock import hold; "
+        "import sys; from pathlib import Path; from orchestration.nights.lock import hold; "
         "from orchestration.settings import Settings\n"
         "with hold(Settings(data_dir=Path(sys.argv[1])), what='make run'): print('held', flush=True); sys.stdin.read()"
     )

@@ -19,8 +19,8 @@ from orchestration.ingestion.faults import UnreadableFileError
 from orchestration.ingestion.lake import Lake
 from orchestration.ingestion.landing import Landing
 from orchestration.ingestion.sources import Source
-from orchestration.lock import NightRunning
-from orchestration.retries import LONGEST_SECONDS, TRIES, may_pass, patiently, pause, retried
+from orchestration.nights.lock import NightRunning
+from orchestration.nights.retries import LONGEST_SECONDS, TRIES, may_pass, patiently, pause, retried
 from orchestration.settings import PROJECT_ROOT, Settings
 from orchestration.warehouse import DbtFailed, connect
 from tests.orchestration.locking import DUCKDB, held_by_another
@@ -120,7 +120,7 @@ def events_of(work: Any, **ignored: Any) -> tuple[bool, list[DagsterEventType], 
     result = Definitions(assets=[step], executor=in_process_executor).resolve_implicit_global_asset_job_def()
     done = result.execute_in_process(raise_on_error=False)
     kinds = [event.event_type for event in done.all_events]
-    from orchestration.outcome import step_failure
+    from orchestration.nights.outcome import step_failure
 
     said = next((step_failure(event) for event in done.all_events if event.is_step_failure), "")
     return done.success, kinds, said

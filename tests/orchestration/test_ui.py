@@ -4,8 +4,8 @@ from pathlib import Path
 
 from dagster import DagsterInstance, DagsterRun, DagsterRunStatus
 
-from orchestration.lock import lock_file
 from orchestration.nightly import prepare_dagster
+from orchestration.nights.lock import lock_file
 from orchestration.settings import Settings
 from orchestration.ui import end_orphans
 from tests.orchestration.locking import held_by_another

@@ -9,7 +9,7 @@ import duckdb
 import pandas as pd
 import pytest
 
-from orchestration.compaction import compact
+from orchestration.nights.compaction import compact
 from tests.conftest import Load
 from tests.dbt_project.histories import FUNNELS, Project, Warehouse
 

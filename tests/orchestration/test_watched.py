@@ -12,11 +12,11 @@ from types import SimpleNamespace
 import pytest
 from rich.console import Console
 
-from orchestration.logs import JsonLines, Voice
-from orchestration.metrics import Summary, write_metrics
-from orchestration.runs import finish_run, note_steps, start_run, status_of
+from orchestration.nights.logs import JsonLines, Voice
+from orchestration.nights.metrics import Summary, write_metrics
+from orchestration.nights.runs import finish_run, note_steps, start_run, status_of
+from orchestration.nights.stopwatch import Came, Measured, Stopwatch, running, start, stop, utc_now
 from orchestration.settings import Settings
-from orchestration.stopwatch import Came, Measured, Stopwatch, running, start, stop, utc_now
 from orchestration.warehouse import connect
 from tests.orchestration.figures import figures_of
 
@@ -93,7 +93,7 @@ def of_dbt(name: str, node: str, status: str = "success", kind: str = "model") -
 
 
 def test_models_of_dbt_are_parts_and_brief_tests_are_one(stopwatch: Stopwatch, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("orchestration.stopwatch.BRIEF_SECONDS", 0.1)
+    monkeypatch.setattr("orchestration.nights.stopwatch.BRIEF_SECONDS", 0.1)
     stopwatch.begin("dbt_models")
     nodes = [("users", "model", "success", 0), ("quick", "test", "fail", 0), ("slow", "test", "pass", 0.15)]
     for node, kind, status, seconds in [*nodes, ("quick too", "test", "pass", 0)]:

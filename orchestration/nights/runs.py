@@ -9,7 +9,7 @@ from datetime import datetime
 
 import duckdb
 
-from orchestration.stopwatch import Measured
+from orchestration.nights.stopwatch import Measured
 
 _COLUMNS = ("part_of", "started_at", "finished_at", "status", "seconds", "cpu_seconds", "peak_memory_bytes", "rows")
 

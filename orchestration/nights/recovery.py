@@ -11,8 +11,8 @@ from pathlib import Path
 
 import duckdb
 
-from orchestration.damage import is_broken, suspicion
 from orchestration.ingestion.faults import LOCKED
+from orchestration.nights.damage import is_broken, suspicion
 from orchestration.settings import Settings
 from orchestration.warehouse import MODELS, connect
 

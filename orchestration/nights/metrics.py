@@ -9,8 +9,8 @@ from pathlib import Path
 
 import duckdb
 
+from orchestration.nights.stopwatch import Came, Measured, utc_now
 from orchestration.settings import Settings
-from orchestration.stopwatch import Came, Measured, utc_now
 
 OUTCOMES = ("published", "blocked", "failed", "done")
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from orchestration.memory import Memory
+from orchestration.nights.memory import Memory
 
 BRIEF_SECONDS = 1.0
 """Tests that take less are one step together."""

@@ -6,13 +6,13 @@ Each part is done for itself. None may fail a night, as what matters is publishe
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from orchestration.compaction import compact
 from orchestration.house import House
-from orchestration.keeping import Pruned, prune_models, prune_records, prune_runs
-from orchestration.metrics import Summary, write_metrics
-from orchestration.runs import finish_run, note_steps, start_run, status_of
+from orchestration.nights.compaction import compact
+from orchestration.nights.keeping import Pruned, prune_models, prune_records, prune_runs
+from orchestration.nights.metrics import Summary, write_metrics
+from orchestration.nights.runs import finish_run, note_steps, start_run, status_of
+from orchestration.nights.stopwatch import Stopwatch, utc_now
 from orchestration.settings import Settings
-from orchestration.stopwatch import Stopwatch, utc_now
 from orchestration.warehouse import connect
 
 if TYPE_CHECKING:

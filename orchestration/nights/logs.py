@@ -91,7 +91,7 @@ def _said(record: logging.LogRecord) -> str:
 def _error(event: Any) -> str:
     """Why a step failed; nothing for checks that did not pass, which are told by name at the run's end."""
     # Imported here: it imports Dagster, and whoever only speaks need not wait for that.
-    from orchestration.outcome import only_refused, step_failure
+    from orchestration.nights.outcome import only_refused, step_failure
 
     reason = step_failure(event)
     return "" if only_refused(reason) else reason

@@ -9,7 +9,7 @@ from typing import TypeVar
 from dagster import AssetCheckExecutionContext, AssetExecutionContext, RetryRequested
 
 from orchestration.ingestion import faults
-from orchestration.lock import NightRunning
+from orchestration.nights.lock import NightRunning
 from orchestration.warehouse import DbtFailed
 
 TRIES = 4
