@@ -13,7 +13,7 @@ export OMP_WAIT_POLICY := passive
 # Compiling a thousand modules at each start costs more than the night's SQL.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run ui sql docs alert-test backup restore test check verify proofs bench screenshots lock clean
+.PHONY: help run ui sql docs alert-test backup restore test check check-python check-sql verify proofs bench screenshots lock clean
 
 help: ## This list.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -60,10 +60,15 @@ screenshots: $(STAMP) ## The pictures in the README, taken anew; needs Chromium 
 	@$(BIN)/python -m tests.screenshots
 
 check: $(STAMP) ## Lint and types.
+	@$(MAKE) --no-print-directory --jobs 2 check-python check-sql
+
+check-python: $(STAMP)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@AVILA_WAREHOUSE=:memory: $(BIN)/sqlfluff lint --disable-progress-bar dbt_project/models dbt_project/tests
 	@$(BIN)/mypy
+
+check-sql: $(STAMP)
+	@AVILA_WAREHOUSE=:memory: $(BIN)/sqlfluff lint --disable-progress-bar dbt_project/models dbt_project/tests
 
 lock: ## Resolve requirements.lock again from pyproject.toml.
 	@$(BIN)/uv lock --upgrade

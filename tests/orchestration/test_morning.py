@@ -6,9 +6,9 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from orchestration.nights import morning
 from orchestration.declarations import Declarations
 from orchestration.house import House
+from orchestration.nights import morning
 from orchestration.nights.runs import finish_run, start_run
 from orchestration.nights.stopwatch import Stopwatch, start, stop, utc_now
 from orchestration.settings import Settings
