@@ -91,6 +91,24 @@ def probability_of_silence(
     return np.asarray(1 - alive * (1 - (rate / (rate + horizon)) ** shape))
 
 
+def expected_purchases(
+    parameters: dict[str, float], frequency: Array, recency: Array, age: Array, *, horizon: float
+) -> Array:
+    """Purchases expected within the horizon, shape (n,); NaN or infinite where the series cannot be summed.
+
+    Equation 10 of Fader, Hardie & Lee (2005), "Counting Your Customers" the Easy Way.
+    """
+    from scipy.special import hyp2f1
+
+    r, alpha, a, b = (parameters[name] for name in PARAMETERS)
+    x = np.asarray(frequency, dtype=np.float64)
+    rate = alpha + np.asarray(age, dtype=np.float64)
+    with np.errstate(all="ignore"):
+        series = hyp2f1(r + x, b + x, a + b + x - 1, horizon / (rate + horizon))
+        while_alive = (a + b + x - 1) / (a - 1) * (1 - (rate / (rate + horizon)) ** (r + x) * series)
+    return np.asarray(probability_alive(parameters, frequency, recency, age) * while_alive, dtype=np.float64)
+
+
 class BuyTillYouDie:
     """BG/NBD on active days as a simple rule for churn: P(no active day within the horizon), then Platt's scaling.
 

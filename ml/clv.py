@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from ml.buy_till_you_die import NoConvergenceError, fit_bg_nbd, lifetimes, probability_alive
+from ml.buy_till_you_die import NoConvergenceError, expected_purchases, fit_bg_nbd, lifetimes, probability_alive
 from ml.snapshots import Array
 
 SPEND_PARAMETERS = ("p", "q", "v")
@@ -67,7 +67,9 @@ class LifetimeValue:
         def expected_until(time: float) -> Array:
             with np.errstate(all="ignore"):
                 answer = model.conditional_expected_number_of_purchases_up_to_time(time, x, recency, age)
-            return np.asarray(answer, dtype=np.float64)
+            # The library takes the logarithm of a series that is negative where a + b + x < 1.
+            own = np.isfinite(answer) | (x + self.purchases["a"] + self.purchases["b"] >= 1)
+            return np.where(own, answer, expected_purchases(self.purchases, x, recency, age, horizon=time))
 
         expected = expected_until(horizon)
         present = expected

@@ -11,7 +11,7 @@ select
 from {{ ref('clv') }}
 where
     (clv is null) != (no_estimate_because is not null)
-    or (probability_alive is null) != (expected_purchases is null)
+    or probability_alive is null and expected_purchases is not null
     or probability_alive not between 0 and 1
     or expected_purchases < 0
     or expected_order_value < 0
