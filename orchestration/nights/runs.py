@@ -13,16 +13,26 @@ from orchestration.nights.stopwatch import Measured
 
 _COLUMNS = ("part_of", "started_at", "finished_at", "status", "seconds", "cpu_seconds", "peak_memory_bytes", "rows")
 
+_IS_PUBLISHED = "run_id in (select run_id from ops.publications)"
+"""A run is called published before it is, as the published file is to have that; killed or failed on the way, it is
+not."""
+
 
 def start_run(connection: duckdb.DuckDBPyConnection, *, run_id: str, started_at: datetime) -> None:
-    """Note that a run has begun; one that never came to its end before is noted as failed.
+    """Note that a run has begun; one that never came to its end before, or to its publication, is noted as failed.
 
     Args:
         connection: The open warehouse.
         run_id: The run.
         started_at: When it began, UTC without zone.
     """
-    connection.execute("update ops.runs set status = 'failed' where status = 'running' and run_id != ?", [run_id])
+    connection.execute(
+        f"""
+        update ops.runs set status = 'failed'
+        where step is null and run_id != ? and (status = 'running' or (status = 'published' and not {_IS_PUBLISHED}))
+        """,
+        [run_id],
+    )
     connection.execute("delete from ops.runs where run_id = ?", [run_id])
     connection.execute(
         "insert into ops.runs (run_id, started_at, status) values (?, ?, 'running')", [run_id, started_at]
@@ -73,7 +83,10 @@ def note_steps(
 
 
 def status_of(connection: duckdb.DuckDBPyConnection, run_id: str) -> str | None:
-    """How a run stands; None where it is not on record."""
-    query = "select status from ops.runs where run_id = ? and step is null"
+    """How a run stands: ``running`` where it failed to publish without a word; None where it is not on record."""
+    query = f"""
+        select case when status = 'published' and not {_IS_PUBLISHED} then 'running' else status end
+        from ops.runs where run_id = ? and step is null
+    """
     found = connection.execute(query, [run_id]).fetchall()
     return found[0][0] if found else None

@@ -64,8 +64,21 @@ def test_what_publishing_said_of_the_run_stands(house: House, stopwatch: Stopwat
     with connect(house.settings) as connection:
         start_run(connection, run_id="run", started_at=utc_now())
         finish_run(connection, run_id="run", finished_at=utc_now(), status="published")
+        connection.execute("insert into ops.publications (run_id, publication_number) values ('run', 1)")
     assert Heard().tidy(house, stopwatch) == "published"
     assert statuses(house)[0] == (None, "published")
+
+
+def test_a_run_that_fell_over_while_it_published_has_failed(house: House, stopwatch: Stopwatch) -> None:
+    with connect(house.settings) as connection:
+        for run_id in ("killed", "run"):
+            connection.execute("insert into ops.runs (run_id, status) values (?, 'published')", [run_id])
+    stopwatch.failed = True
+    assert Heard().tidy(house, stopwatch) == "failed"
+    with connect(house.settings) as connection:
+        start_run(connection, run_id="next", started_at=utc_now())
+        found = connection.execute("select status from ops.runs where run_id = 'killed'").fetchall()
+    assert found == [("failed",)]
 
 
 def test_records_go_by_the_policy_and_that_is_said(house: House, stopwatch: Stopwatch) -> None:

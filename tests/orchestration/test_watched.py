@@ -131,6 +131,7 @@ def test_records_of_before_there_were_steps_stay_as_they_are(tmp_path: Path, sto
             "create table ops.runs as select 'old' as run_id, timestamp '2025-01-01' as started_at, "
             "timestamp '2025-01-01' as finished_at, 60::double as seconds, 'published' as status"
         )
+        connection.execute("insert into ops.publications (run_id, publication_number) values ('old', 1)")
     with stopwatch.part("a"):
         pass
     with connect(settings) as connection:
