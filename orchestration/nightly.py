@@ -24,6 +24,7 @@ from orchestration.nights.lock import NightRunning, hold
 from orchestration.nights.logs import Voice
 from orchestration.nights.metrics import Summary
 from orchestration.nights.morning import note_figures
+from orchestration.nights.orphans import MAKE_RUN
 from orchestration.nights.outcome import step_failure
 from orchestration.settings import PROJECT_ROOT, Settings
 from orchestration.warehouse import DbtFailed
@@ -148,7 +149,8 @@ def run_night(settings: Settings, voice: Voice) -> Night:
     from orchestration.house import open_house
 
     with DagsterInstance.from_config(str(settings.dagster_home), "night.yaml") as instance:
-        result = defs.resolve_job_def("nightly").execute_in_process(instance=instance, raise_on_error=False)
+        nightly = defs.resolve_job_def("nightly")
+        result = nightly.execute_in_process(instance=instance, raise_on_error=False, tags=MAKE_RUN)
         voice.run_id = result.run_id
         night = _told(result)
         told = watch(open_house(), instance, result.run_id)

@@ -8,8 +8,8 @@ from rich.console import Console
 
 from orchestration.declarations import DeclarationError, Declarations
 from orchestration.nightly import prepare_dagster
-from orchestration.nights.lock import NightRunning, hold
 from orchestration.nights.logs import is_json
+from orchestration.nights.orphans import end_orphans
 from orchestration.settings import Settings
 
 WORKSPACE_YAML = """\
@@ -39,7 +39,10 @@ def main() -> int:
             )
             return 2
     prepare_dagster(settings)
-    end_orphans(settings)
+    from dagster import DagsterInstance
+
+    with DagsterInstance.from_config(str(settings.dagster_home)) as instance:
+        end_orphans(settings, instance)
     console.print(f"The lineage: [bold]http://localhost:{port}/asset-groups[/bold]   (Ctrl-C stops)")
     workspace = settings.dagster_home / "workspace.yaml"
     workspace.write_text(WORKSPACE_YAML)
@@ -50,24 +53,6 @@ def main() -> int:
         arguments += ["--log-format", "json"]
     command = [sys.executable, *quiet, "-m", "dagster", "dev", *arguments]
     return os.execv(sys.executable, command)  # noqa: S606
-
-
-def end_orphans(settings: Settings) -> list[str]:
-    """Have runs on record as failed whose process is gone, as after a power cut; returns their ids.
-
-    Dagster would wait for their end, and begin no other. Nothing is done while a process holds the warehouse.
-    """
-    from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
-
-    under_way = [DagsterRunStatus.STARTING, DagsterRunStatus.STARTED, DagsterRunStatus.CANCELING]
-    try:
-        with hold(settings, what="make ui"), DagsterInstance.from_config(str(settings.dagster_home)) as instance:
-            orphans = instance.get_runs(RunsFilter(statuses=under_way))
-            for run in orphans:
-                instance.report_run_failed(run, "Its process ended without a word. The next run heals what it left.")
-    except NightRunning:
-        return []
-    return [run.run_id for run in orphans]
 
 
 if __name__ == "__main__":

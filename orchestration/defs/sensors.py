@@ -19,6 +19,7 @@ from orchestration.alerts.watch import watch
 from orchestration.arrivals import Arrivals, new_dumps
 from orchestration.defs.schedules import nightly
 from orchestration.house import open_house
+from orchestration.nights.orphans import MAKE_RUN, end_orphans
 
 HOUSE = open_house()
 UNFINISHED = [
@@ -40,6 +41,8 @@ LOOK_SECONDS = 900.0
 )
 def dumps_landed(context: SensorEvaluationContext) -> SensorResult:
     """Look for new dumps, unless a run is under way."""
+    # Dagster looks after the runs that it has launched itself.
+    end_orphans(HOUSE.settings, context.instance, tags=MAKE_RUN)
     if context.instance.get_runs(RunsFilter(statuses=UNFINISHED), limit=1):
         return SensorResult(skip_reason=SkipReason("A run is under way."), cursor=context.cursor)
     settings = HOUSE.settings

@@ -165,9 +165,12 @@ print(begun)
 
 def test_sensors_look_for_dumps_and_tell_of_runs(environment: dict[str, str]) -> None:
     script = """
-from dagster import DagsterInstance, build_sensor_context
+from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, build_sensor_context
 from orchestration.defs.sensors import alerts, dumps_landed
+from orchestration.nights.orphans import MAKE_RUN
 with DagsterInstance.ephemeral() as instance:
+    # A `make run` that was killed: nobody but the sensor sees that its process is gone.
+    instance.add_run(DagsterRun(job_name="nightly", status=DagsterRunStatus.STARTED, tags=MAKE_RUN))
     for sensor in (dumps_landed, alerts):
         with build_sensor_context(instance=instance) as context:
             print(sensor.name, sensor.default_status.value, sensor(context).skip_reason.skip_message)
