@@ -62,16 +62,25 @@ def new_dumps(sources: Mapping[str, Source], root: Path, catalog: Path) -> list[
     if catalog.exists():
         with closing(sqlite3.connect(f"{catalog.as_uri()}?mode=ro", uri=True, timeout=60)) as connection:
             known = set(connection.execute("select source, file, size, mtime_ns from files").fetchall())
+    return [
+        (str(path), stat.st_size, stat.st_mtime_ns)
+        for (name, path), stat in local_dumps(sources, root).items()
+        if (name, _name(path, root), stat.st_size, stat.st_mtime_ns) not in known
+    ]
+
+
+def local_dumps(sources: Mapping[str, Source], root: Path) -> dict[tuple[str, Path], os.stat_result]:
+    """All dumps on local disks, by source and path.
+
+    Args:
+        sources: By name.
+        root: What relative paths are relative to.
+    """
     patterns = ((name, pattern) for name, source in sources.items() for pattern in source.path if "://" not in pattern)
     found = itertools.chain.from_iterable(
         ((name, Path(path)) for path in _matches(root, pattern)) for name, pattern in patterns
     )
-    stats = {(name, path): stat for name, path in found if (stat := _stat(path)) and S_ISREG(stat.st_mode)}
-    return [
-        (str(path), stat.st_size, stat.st_mtime_ns)
-        for (name, path), stat in stats.items()
-        if (name, _name(path, root), stat.st_size, stat.st_mtime_ns) not in known
-    ]
+    return {(name, path): stat for name, path in found if (stat := _stat(path)) and S_ISREG(stat.st_mode)}
 
 
 def _stat(path: Path) -> os.stat_result | None:

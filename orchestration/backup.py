@@ -4,47 +4,36 @@ That is ``avila.yml``, the dumps that lie below the data directory, the lake wit
 alerts, and the warehouse's own records: ``ops``, scores by week, and what models were trained on. Marts follow from
 these; the night after a restore builds and publishes them. Dagster's history of runs is left behind.
 
-The file is a tar, as Parquet is compressed already. Its last member lists the others with their hashes, so one that was
-cut off or has rotted is not restored.
+The file is a tar, as Parquet is compressed already; one that was cut off or has rotted is not restored.
 """
 
 import argparse
-import hashlib
-import io
-import json
-import os
 import shutil
 import sqlite3
 import sys
-import tarfile
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
-from typing import IO, Any
 
 import duckdb
 from rich.console import Console
 
+from orchestration.archive import BackupFailed, extract, write
+from orchestration.arrivals import local_dumps
+from orchestration.declarations import DeclarationError, Declarations
 from orchestration.nights.lock import NightRunning, hold, lock_file
 from orchestration.settings import Settings
 from orchestration.warehouse import MODELS, connect
 
-FORMAT = 1
-MANIFEST = "manifest.json"
-RECORDS = "records.duckdb"
+RECORDS = ".avila/records.duckdb"
 RECORD_TABLES = (
     *(f"ops.{name}" for name in ("runs", "restatements", "model_versions", "publications")),
     *(f"ml.{model}_{what}" for model in MODELS for what in ("predictions", "score_history")),
     "increments.work_done",
 )
-_BUFFER = 1 << 20
-
-
-class BackupFailed(Exception):  # noqa: N818 - reads as what happened
-    """Nothing was saved, or nothing was restored; the message says why, and the cure."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +62,7 @@ def save(settings: Settings, directory: Path, *, landing: bool = True) -> Backup
             its rows back.
 
     Raises:
-        BackupFailed: There is no warehouse, or it cannot be read.
+        BackupFailed: There is no warehouse, or it or `avila.yml` cannot be read.
         NightRunning: Another process writes it.
         OSError: The file cannot be written.
     """
@@ -81,18 +70,9 @@ def save(settings: Settings, directory: Path, *, landing: bool = True) -> Backup
         raise BackupFailed(f"There is nothing to save: {settings.declarations} does not exist.")
     directory.mkdir(parents=True, exist_ok=True)
     final = directory / f"avila-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.tar"
-    listed: dict[str, dict[str, Any]] = {}
     with hold(settings, what="make backup"), tempfile.TemporaryDirectory(prefix=".avila-", dir=directory) as scratch:
         draft = Path(scratch) / final.name
-        with tarfile.open(draft, "w", format=tarfile.PAX_FORMAT) as tar:
-            for name, path in _parts(settings, Path(scratch), landing=landing):
-                listed[name] = _add(tar, name, path)
-            text = json.dumps({"format": FORMAT, "files": listed}, indent=1).encode()
-            member = tarfile.TarInfo(MANIFEST)
-            member.size = len(text)
-            tar.addfile(member, io.BytesIO(text))
-        with draft.open("rb") as file:
-            os.fsync(file.fileno())
+        listed = write(draft, _parts(settings, Path(scratch), landing=landing))
         draft.replace(final)
     return Backup(path=final, files=len(listed), size_bytes=sum(said["bytes"] for said in listed.values()))
 
@@ -106,19 +86,20 @@ def restore(settings: Settings, path: Path) -> Backup:
         OSError: It cannot be read, or the directory not be written.
     """
     left_over = settings.root / ".restoring"
-    found = [
-        name
-        for name in _names(settings.root)
-        if settings.root / name != lock_file(settings) and left_over not in (settings.root / name).parents
-    ]
-    if found:
-        raise BackupFailed(
-            f"{settings.root} is not empty (there is {found[0]}): name another with AVILA_DATA_DIR, or move it away."
-        )
     with hold(settings, what="make restore"):
+        found = [
+            name
+            for name in _names(settings.root)
+            if settings.root / name != lock_file(settings) and left_over not in (settings.root / name).parents
+        ]
+        if found:
+            raise BackupFailed(
+                f"{settings.root} is not empty (there is {found[0]}): name another with AVILA_DATA_DIR, or move it "
+                "away."
+            )
         shutil.rmtree(left_over, ignore_errors=True)
         try:
-            listed = _extract(path, left_over)
+            listed = extract(path, left_over)
             _bring_back_records(settings, left_over)
             # Without avila.yml no night runs: it is the last to come.
             names = [name for name in _names(left_over) if name != "avila.yml"]
@@ -142,13 +123,40 @@ def _parts(settings: Settings, scratch: Path, *, landing: bool) -> Iterator[tupl
                 source.backup(target)
             yield database.relative_to(settings.root).as_posix(), copy
     if settings.warehouse.exists():
-        yield RECORDS, _copy_records(settings, scratch / RECORDS)
-    folders = [settings.lake / "events", settings.lake / "rejects", settings.models]
-    for folder in [*folders, *([settings.landing] if landing else [])]:
+        yield RECORDS, _copy_records(settings, scratch / "records.duckdb")
+    for folder in (settings.lake / "events", settings.lake / "rejects", settings.models):
         for name in _names(folder):
-            # What is being written has a name with a dot before it.
-            if not any(part.startswith(".") for part in Path(name).parts):
+            if not _is_hidden(name):
                 yield (folder.relative_to(settings.root) / name).as_posix(), folder / name
+    if landing:
+        for name in _dumps(settings):
+            yield name, settings.root / name
+
+
+def _dumps(settings: Settings) -> list[str]:
+    """What lies in landing, and the dumps that sources have elsewhere below the data directory, in order.
+
+    Raises:
+        BackupFailed: `avila.yml` does not say where they are.
+    """
+    try:
+        sources = Declarations.load(settings.declarations).sources
+    except DeclarationError as error:
+        raise BackupFailed(f"Which dumps there are is not known:\n{error}") from error
+    declared = {path for _, path in local_dumps(sources, settings.root) if path.is_relative_to(settings.root)}
+    found = {settings.landing / name for name in _names(settings.landing)} | declared
+    built = (settings.declarations, settings.lake, settings.models, settings.warehouse.parent, settings.published)
+    names = {path.relative_to(settings.root).as_posix() for path in found if not _is_among(path, built)}
+    return sorted(name for name in names if not _is_hidden(name))
+
+
+def _is_among(path: Path, places: Iterable[Path]) -> bool:
+    return any(path.is_relative_to(place) for place in places)
+
+
+def _is_hidden(name: str) -> bool:
+    """Whether it is only being written: then its name has a dot before it."""
+    return any(part.startswith(".") for part in PurePosixPath(name).parts)
 
 
 def _names(folder: Path) -> list[str]:
@@ -176,72 +184,6 @@ def _copy_records(settings: Settings, target: Path) -> Path:
 def _tables(connection: duckdb.DuckDBPyConnection, database: str) -> set[str]:
     query = "select schema_name || '.' || table_name from duckdb_tables() where database_name = ?"
     return {name for (name,) in connection.execute(query, [database]).fetchall()}
-
-
-def _add(tar: tarfile.TarFile, name: str, path: Path) -> dict[str, Any]:
-    """Add a file; returns what the manifest says of it."""
-    with path.open("rb") as file:
-        stat = os.fstat(file.fileno())
-        member = tarfile.TarInfo(name)
-        member.size, member.mtime = stat.st_size, int(stat.st_mtime)
-        hashed = _Hashed(file)
-        tar.addfile(member, hashed)
-    return {"bytes": stat.st_size, "sha256": hashed.digest.hexdigest(), "mtime_ns": stat.st_mtime_ns}
-
-
-class _Hashed:
-    """A file that is hashed while it is read."""
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file = file
-        self.digest = hashlib.sha256()
-
-    def read(self, size: int = -1) -> bytes:
-        data = self._file.read(size)
-        self.digest.update(data)
-        return data
-
-
-def _extract(path: Path, target: Path) -> dict[str, dict[str, Any]]:
-    """Write a backup's files below a folder; returns its list of them.
-
-    Raises:
-        BackupFailed: They are not what the list says.
-    """
-    hashes: dict[str, str] = {}
-    listed = None
-    try:
-        with tarfile.open(path, "r:") as tar:
-            for member in tar:
-                content = tar.extractfile(member)
-                if content is None or not _is_below(member.name):
-                    raise BackupFailed(f"{path} is no backup of Ávila: it holds {member.name!r}.")
-                if member.name == MANIFEST:
-                    listed = json.load(content)
-                    continue
-                file = target / member.name
-                file.parent.mkdir(parents=True, exist_ok=True)
-                hashed = _Hashed(content)
-                with file.open("wb") as written:
-                    shutil.copyfileobj(hashed, written, _BUFFER)
-                hashes[member.name] = hashed.digest.hexdigest()
-    except (tarfile.TarError, ValueError) as error:
-        raise BackupFailed(f"{path} is no backup, or is cut off ({error}); take another.") from error
-    if listed is None or listed.get("format") != FORMAT:
-        raise BackupFailed(f"{path} has no list of its files as this version writes it: it is cut off, or no backup.")
-    files: dict[str, dict[str, Any]] = listed["files"]
-    differing = sorted(name for name in files.keys() | hashes if files.get(name, {}).get("sha256") != hashes.get(name))
-    if differing:
-        raise BackupFailed(f"{path} is damaged: {differing[0]} is not what was saved. Take another.")
-    for name, said in files.items():
-        # A dump is known by its time, too; else all would be read again.
-        os.utime(target / name, ns=(said["mtime_ns"], said["mtime_ns"]))
-    return files
-
-
-def _is_below(name: str) -> bool:
-    path = PurePosixPath(name)
-    return not path.is_absolute() and ".." not in path.parts
 
 
 def _bring_back_records(settings: Settings, folder: Path) -> None:

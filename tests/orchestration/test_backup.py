@@ -22,8 +22,11 @@ from tests.orchestration.publishing import build
 def house(tmp_path: Path) -> Settings:
     settings = Settings(data_dir=tmp_path / "house", threads=1)
     files = {
-        "avila.yml": b"sources: {}",
+        "avila.yml": b"sources: {web: {path: [landing/web/*.csv, dumps/*.csv, '*.json', lake/events/*/*.parquet]}}",
         "landing/web/a b.csv": b"1",
+        "landing/unread.txt": b"2",
+        "dumps/c.csv": b"3",
+        "manifest.json": b"a dump of this name",
         "landing/web/.writing.csv": b"not yet",
         "lake/events/source=web/x.parquet": bytes(range(256)) * 500,
         "lake/staging/half.parquet": b"half",
@@ -85,7 +88,15 @@ def test_what_cannot_be_built_again_comes_back(house: Settings, tmp_path: Path) 
 def test_dumps_may_be_left_out(house: Settings, tmp_path: Path) -> None:
     backup = save(house, tmp_path, landing=False)
     with tarfile.open(backup.path) as tar:
-        assert not [name for name in tar.getnames() if name.startswith("landing")]
+        assert not [name for name in tar.getnames() if name.startswith(("landing", "dumps"))]
+
+
+def test_dumps_that_are_not_known_are_not_left_out_in_silence(house: Settings, tmp_path: Path) -> None:
+    house.declarations.write_text("sources: {web: {}}")
+    with pytest.raises(BackupFailed, match="Which dumps there are is not known"):
+        save(house, tmp_path / "backups")
+    assert list((tmp_path / "backups").iterdir()) == []
+    assert save(house, tmp_path / "backups", landing=False).files
 
 
 def test_a_directory_with_anything_in_it_is_let_be(house: Settings, tmp_path: Path) -> None:
