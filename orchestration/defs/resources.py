@@ -27,10 +27,13 @@ def note(stopwatch: Stopwatch, event: DagsterEvent) -> None:
     """Tell a stopwatch of an event, if it is one of a step."""
     step = event.step_key or ""
     match event.event_type:
-        case DagsterEventType.STEP_START:
+        case DagsterEventType.STEP_START | DagsterEventType.STEP_RESTARTED:
             stopwatch.begin(step)
         case DagsterEventType.STEP_SUCCESS:
             stopwatch.end(step, rows=stopwatch.rows_of.pop(step, None))
+        case DagsterEventType.STEP_UP_FOR_RETRY:
+            # Other steps run meanwhile, and are no part of it.
+            stopwatch.wait(step)
         case DagsterEventType.STEP_FAILURE:
             stopwatch.failed = True
             stopwatch.end(step, status="failed", rows=stopwatch.rows_of.pop(step, None))

@@ -12,6 +12,8 @@ from orchestration.nights.memory import Memory
 
 BRIEF_SECONDS = 1.0
 """Tests that take less are one step together."""
+_WAITS = "waits"
+"""The status of a step between two tries."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +25,7 @@ class Measured:
         part_of: The step that it is a part of, if any.
         started_at: UTC without zone.
         finished_at: UTC without zone.
-        status: ``success`` or ``failed``.
+        status: ``success`` or ``failed``; ``waits`` of one that was to be tried again when the run ended.
         seconds: By a clock that nobody sets.
         cpu_seconds: Of the process and of the children it has waited for.
         peak_memory_bytes: The most that the process held meanwhile, whoever had taken it.
@@ -100,9 +102,13 @@ class Stopwatch:
             begun = self._open.pop()
             part_of = self._open[-1].step if self._open else None
             is_it = begun.step == step
-            self.steps.append(self._measured(begun, part_of, status, rows if is_it else None))
+            self._add(self._measured(begun, part_of, status, rows if is_it else None))
             if is_it:
                 return
+
+    def wait(self, step: str) -> None:
+        """A step is over for now, and will begin again: its next end counts this try in, but not the time between."""
+        self.end(step, status=_WAITS)
 
     @contextmanager
     def part(self, step: str) -> Iterator[None]:
@@ -143,6 +149,14 @@ class Stopwatch:
         if is_test and self.steps and self.steps[-1].step == step and self.steps[-1].seconds < BRIEF_SECONDS:
             self._together(self.steps.pop())
 
+    def _add(self, measured: Measured) -> None:
+        """Add a step, or to its tries before."""
+        for number, before in enumerate(self.steps):
+            if (before.step, before.part_of, before.status) == (measured.step, measured.part_of, _WAITS):
+                self.steps[number] = replace(_sum(before, measured), status=measured.status, rows=measured.rows)
+                return
+        self.steps.append(measured)
+
     def _together(self, test: Measured) -> None:
         """Add a brief test to those that its step had before."""
         name = f"brief tests of {test.part_of}"
@@ -151,14 +165,8 @@ class Stopwatch:
             self.steps.append(replace(test, step=name))
             return
         sofar = self.steps[before]
-        self.steps[before] = replace(
-            sofar,
-            finished_at=test.finished_at,
-            status="failed" if "failed" in (sofar.status, test.status) else "success",
-            seconds=sofar.seconds + test.seconds,
-            cpu_seconds=sofar.cpu_seconds + test.cpu_seconds,
-            peak_memory_bytes=max(sofar.peak_memory_bytes, test.peak_memory_bytes),
-        )
+        status = "failed" if "failed" in (sofar.status, test.status) else "success"
+        self.steps[before] = replace(_sum(sofar, test), status=status)
 
     def _note_peak(self) -> None:
         highest = self._memory.highest()
@@ -182,6 +190,17 @@ class Stopwatch:
             peak_memory_bytes=begun.peak,
             rows=rows,
         )
+
+
+def _sum(first: Measured, then: Measured) -> Measured:
+    """What both took together."""
+    return replace(
+        first,
+        finished_at=then.finished_at,
+        seconds=first.seconds + then.seconds,
+        cpu_seconds=first.cpu_seconds + then.cpu_seconds,
+        peak_memory_bytes=max(first.peak_memory_bytes, then.peak_memory_bytes),
+    )
 
 
 _running: dict[str, Stopwatch] = {}

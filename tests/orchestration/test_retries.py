@@ -13,6 +13,7 @@ import duckdb
 import pytest
 from dagster import AssetExecutionContext, DagsterEventType, Definitions, asset, in_process_executor
 
+from orchestration.defs.resources import note
 from orchestration.gates import PublicationBlocked
 from orchestration.ingestion.bucket import BucketError
 from orchestration.ingestion.faults import UnreadableFileError
@@ -21,6 +22,7 @@ from orchestration.ingestion.landing import Landing
 from orchestration.ingestion.sources import Source
 from orchestration.nights.lock import NightRunning
 from orchestration.nights.retries import LONGEST_SECONDS, TRIES, may_pass, patiently, pause, retried
+from orchestration.nights.stopwatch import Stopwatch
 from orchestration.settings import PROJECT_ROOT, Settings
 from orchestration.warehouse import DbtFailed, connect
 from tests.orchestration.locking import DUCKDB, held_by_another
@@ -136,6 +138,29 @@ def test_dagster_tries_a_step_again_until_the_fault_has_passed() -> None:
     succeeded, kinds, _ = events_of(work)
     assert succeeded
     assert kinds.count(DagsterEventType.STEP_UP_FOR_RETRY) == 2
+
+
+def test_what_runs_while_a_step_waits_is_no_part_of_it() -> None:
+    left = [duckdb.IOException(LOCKED)]
+
+    @asset
+    def first(context: AssetExecutionContext) -> None:
+        with retried(context, 0.0):
+            if left:
+                raise left.pop()
+
+    @asset
+    def second() -> None: ...
+
+    job = Definitions(assets=[first, second], executor=in_process_executor).resolve_implicit_global_asset_job_def()
+    stopwatch = Stopwatch("run")
+    for event in job.execute_in_process().all_events:
+        note(stopwatch, event)
+    stopwatch.close()
+    assert [(step.step, step.part_of, step.status) for step in stopwatch.steps] == [
+        ("first", None, "success"),
+        ("second", None, "success"),
+    ]
 
 
 def test_a_fault_that_stays_fails_the_step_in_its_own_words() -> None:

@@ -86,6 +86,23 @@ def test_a_step_that_fails_ends_what_had_begun_within_it(stopwatch: Stopwatch) -
     }
 
 
+def test_a_step_that_is_tried_again_is_one_and_waits_for_itself_alone(stopwatch: Stopwatch) -> None:
+    stopwatch.begin("a")
+    time.sleep(0.02)
+    stopwatch.wait("a")
+    with stopwatch.part("b"):
+        time.sleep(0.2)
+    stopwatch.begin("a")
+    with stopwatch.part("c"):
+        pass
+    stopwatch.end("a", rows=3)
+    measured = by_name(stopwatch)
+    assert [(step.step, step.part_of) for step in stopwatch.steps] == [("a", None), ("b", None), ("c", "a")]
+    assert (measured["a"].status, measured["a"].rows) == ("success", 3)
+    assert 0.02 <= measured["a"].seconds < 0.2
+    assert measured["a"].finished_at >= measured["b"].finished_at >= measured["a"].started_at
+
+
 def of_dbt(name: str, node: str, status: str = "success", kind: str = "model") -> SimpleNamespace:
     relation = SimpleNamespace(schema="marts", alias=node)
     info = SimpleNamespace(resource_type=kind, node_name=node, node_relation=relation, node_status=status)
