@@ -4,7 +4,7 @@ Great Expectations writes pages of its own, but they load styles, scripts and fo
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
@@ -54,6 +54,26 @@ def keep(folder: Path, suite: Suite, found: Mapping[str, Any]) -> None:
     results.mkdir(parents=True, exist_ok=True)
     _write(path, text)
     _write(folder / PAGE, page(results))
+
+
+def drop(folder: Path, *, group: str, but: Collection[str]) -> None:
+    """Drop what was found of assets that are no more, such as a source that is declared no longer.
+
+    Args:
+        folder: Where the page lies.
+        group: The first part of their names, such as `lake`.
+        but: The assets of the group that there are.
+    """
+    results = folder / "results"
+    gone = []
+    for path in results.glob("*.json"):
+        asset = json.loads(path.read_text(encoding="utf-8"))["suite"]["asset"]
+        if asset.startswith(f"{group}/") and asset not in but:
+            gone.append(path)
+    for path in gone:
+        path.unlink()
+    if gone:
+        _write(folder / PAGE, page(results))
 
 
 def page(results: Path) -> str:

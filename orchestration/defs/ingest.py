@@ -24,7 +24,7 @@ from dagster import (
 )
 
 from orchestration.audits import gate
-from orchestration.data_docs import PAGE, Suite
+from orchestration.data_docs import PAGE, Suite, drop
 from orchestration.dumps import check_dumps, dumps_of, inputs_of, measure
 from orchestration.house import open_house
 from orchestration.ingestion.lake import Lake, Progress, RejectReason
@@ -262,6 +262,7 @@ def loads(context: AssetExecutionContext) -> Iterator[MaterializeResult[Any] | A
             for table in ("loads", "rejects")
         }
         newest = newest_loads(connection)
+    drop(settings.data_docs, group="lake", but={f"lake/{name}" for name in HOUSE.declarations.sources})
     context.log.info(f"catalogue: {counts['loads']:,} loads, {counts['rejects']:,} rejected rows")
     yield MaterializeResult(
         metadata={

@@ -208,3 +208,7 @@ def test_the_page_of_all_suites_opens_offline_and_shows_what_failed_first(shop: 
     changed = (folder / data_docs.PAGE).stat().st_mtime_ns
     keep("scores of churn", sound)
     assert (folder / data_docs.PAGE).stat().st_mtime_ns == changed
+    data_docs.drop(folder, group="lake", but={"lake/shop"})
+    assert (folder / data_docs.PAGE).stat().st_mtime_ns == changed
+    data_docs.drop(folder, group="lake", but=set())
+    assert "<section" not in (folder / data_docs.PAGE).read_text(encoding="utf-8")
