@@ -94,7 +94,7 @@ def refresh_model(
     recipe = (spec.fingerprint(), horizon_days, settings.tuning_seconds, ledger.code_of("ml"))
     scoring, tables = f"scores of {spec.name}", [features_of(spec), predictions_of(spec)]
     version = ledger.known(connection, scoring, ledger.fingerprint(connection, tables, *recipe))
-    if version and _is_stored(connection, settings, spec, version):
+    if version and is_stored(connection, settings, spec, version):
         return _told(connection, spec, version, done="unchanged")
 
     # Imported here: it takes a second that a night without news should not pay.
@@ -236,11 +236,12 @@ def _keep_history(connection: duckdb.DuckDBPyConnection, spec: ModelSpec) -> Non
     )
 
 
-def _is_stored(connection: duckdb.DuckDBPyConnection, settings: Settings, spec: ModelSpec, version: str) -> bool:
+def is_stored(connection: duckdb.DuckDBPyConnection, settings: Settings, spec: ModelSpec, version: str) -> bool:
     """Whether a model is where the warehouse says it is."""
     query = "select path from ops.model_versions where model = ? and version = ?"
     found = connection.execute(query, [spec.name, version]).fetchall()
-    return bool(found) and (settings.root / found[0][0] / "metadata.json").exists()
+    # A pruned version has no path.
+    return any(path and (settings.root / path / "metadata.json").exists() for (path,) in found)
 
 
 def _told(

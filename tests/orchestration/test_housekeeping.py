@@ -17,7 +17,9 @@ from dagster import (
     define_asset_job,
 )
 
+from ml.churn import CHURN
 from orchestration.declarations import DeclarationError, Declarations
+from orchestration.models import is_stored
 from orchestration.nightly import prepare_dagster
 from orchestration.nights.compaction import GROWN, CopyDiffers, compact
 from orchestration.nights.keeping import Keep, Pruned, prune_models, prune_records, prune_runs
@@ -84,6 +86,8 @@ def test_the_champion_and_the_newest_trainings_stay(settings: Settings) -> None:
             query = "select version from ops.model_versions where model = ? and path is not null"
             assert {version for (version,) in connection.execute(query, [model]).fetchall()} == left
         assert prune_models(connection, settings, Keep(model_versions=3)) == 0
+        # Scores of a version that is gone are no error: they are given anew.
+        assert not is_stored(connection, settings, CHURN, "xgboost-0")
 
 
 @asset
