@@ -13,6 +13,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 
+from orchestration.disk import put
 from orchestration.pictures.palette import FONT, stylesheet
 from orchestration.settings import PROJECT_ROOT
 
@@ -51,9 +52,8 @@ def keep(folder: Path, suite: Suite, found: Mapping[str, Any]) -> None:
     text = json.dumps({"suite": asdict(suite), **found}, indent=1, ensure_ascii=False)
     if (folder / PAGE).exists() and path.exists() and path.read_text(encoding="utf-8") == text:
         return
-    results.mkdir(parents=True, exist_ok=True)
-    _write(path, text)
-    _write(folder / PAGE, page(results))
+    put(path, text)
+    put(folder / PAGE, page(results))
 
 
 def drop(folder: Path, *, group: str, but: Collection[str]) -> None:
@@ -73,7 +73,7 @@ def drop(folder: Path, *, group: str, but: Collection[str]) -> None:
     for path in gone:
         path.unlink()
     if gone:
-        _write(folder / PAGE, page(results))
+        put(folder / PAGE, page(results))
 
 
 def page(results: Path) -> str:
@@ -96,9 +96,3 @@ def _template() -> Template:
         lstrip_blocks=True,
     )
     return environment.get_template("data_docs.html.jinja")
-
-
-def _write(path: Path, text: str) -> None:
-    draft = path.with_name(f".new-{path.name}")
-    draft.write_text(text, encoding="utf-8")
-    draft.replace(path)

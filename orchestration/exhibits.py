@@ -10,6 +10,8 @@ from typing import Literal
 from dagster import DagsterInstance
 from dagster._core.storage.local_compute_log_manager import LocalComputeLogManager
 
+from orchestration.disk import put
+
 Kind = Literal["svg", "png"]
 
 
@@ -34,8 +36,5 @@ def hang(instance: DagsterInstance, name: str, picture: bytes | None, *, kind: K
     if picture is None:
         path.unlink(missing_ok=True)
         return None
-    path.parent.mkdir(parents=True, exist_ok=True)
-    new = path.with_name(f".new-{path.name}")
-    new.write_bytes(picture)
-    new.replace(path)
+    put(path, picture)
     return path

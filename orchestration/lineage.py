@@ -11,6 +11,8 @@ from typing import Any
 
 import duckdb
 
+from orchestration.disk import put
+
 Column = tuple[str, str, str]
 """Schema, table and column."""
 
@@ -56,9 +58,7 @@ class LineageBook:
     def keep(self) -> None:
         """Write down what was learnt."""
         if self._is_changed:
-            new = self._path.with_name(f".new-{self._path.name}")
-            new.write_text(json.dumps(self._kept))
-            new.replace(self._path)
+            put(self._path, json.dumps(self._kept))
 
 
 def column_lineage(connection: duckdb.DuckDBPyConnection, sql: str) -> dict[str, set[Column]]:

@@ -1,11 +1,12 @@
 """The marts as Parquet: each export is a directory of its own, and ``published/parquet`` a link to the newest."""
 
-import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 import duckdb
+
+from orchestration.disk import sync
 
 _COMPLETE = ".complete"
 _KEPT = 2
@@ -41,10 +42,10 @@ class ParquetExport:
             (draft / table).mkdir()
             target = draft / table / f"{table}.parquet"
             connection.execute(f"copy published.marts.\"{table}\" to '{target}' (format parquet, compression zstd)")
-            _sync(target)
-            _sync(draft / table)
+            sync(target)
+            sync(draft / table)
         (draft / _COMPLETE).touch()
-        _sync(draft)
+        sync(draft)
         return draft.replace(self.exports / name)
 
     def swap(self, draft: Path) -> None:
@@ -56,7 +57,7 @@ class ParquetExport:
         new.unlink(missing_ok=True)
         new.symlink_to(draft.relative_to(self.link.parent), target_is_directory=True)
         new.replace(self.link)
-        _sync(self.link.parent)
+        sync(self.link.parent)
         self.sweep()
 
     def sweep(self) -> None:
@@ -70,11 +71,3 @@ class ParquetExport:
         )
         for path in others[: -(_KEPT - 1)] + [path for path in others[-(_KEPT - 1) :] if path.name.startswith(".")]:
             shutil.rmtree(path)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -2,7 +2,6 @@
 
 import contextlib
 import hashlib
-import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import duckdb
 
+from orchestration.disk import sync
 from orchestration.gates import Gate, require_passed
 from orchestration.ledger import content
 from orchestration.parquet import ParquetExport
@@ -103,7 +103,7 @@ def _publish(
         if unchanged:
             shutil.copyfile(old, new)
         tables = _copy(connection, new, schemas=["ops"] if unchanged else PUBLISHED_SCHEMAS)
-        _sync(new)
+        sync(new)
         marts = [table for schema, table, _ in _tables(connection) if schema == "marts"]
         draft = None
         if not (unchanged and export.holds(marts)):
@@ -123,7 +123,7 @@ def _publish(
         raise
     finally:
         Path(f"{new}.wal").unlink(missing_ok=True)
-    _sync(settings.published)
+    sync(settings.published)
     if draft is not None:
         export.swap(draft)
     _place(settings.published, pages_written, texts)
@@ -252,7 +252,7 @@ def _draft(root: Path, texts: Mapping[str, str]) -> dict[Path, Path]:
         path = root / name
         draft = path.with_name(f".new-{path.name}")
         draft.write_text(text, encoding="utf-8")
-        _sync(draft)
+        sync(draft)
         drafts[draft] = path
     return drafts
 
@@ -265,13 +265,5 @@ def _place(root: Path, drafts: Mapping[Path, Path], texts: Mapping[str, str]) ->
     for path in pictures.iterdir():
         if f"{PICTURES}/{path.name}" not in texts:
             path.unlink()
-    _sync(pictures)
-    _sync(root)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync(pictures)
+    sync(root)

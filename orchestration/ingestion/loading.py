@@ -3,13 +3,13 @@
 import hashlib
 import itertools
 import json
-import os
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from orchestration.disk import sync
 from orchestration.ingestion import shapes
 from orchestration.ingestion.catalog import Catalog, File, Load
 from orchestration.ingestion.expressions import Reference
@@ -299,7 +299,7 @@ class Loading:
                 self._place(staged.with_suffix(".rejects"), rejects / staged.name),
             )
         for directory in (events, rejects):
-            _sync(directory)
+            sync(directory)
         with self._catalog.transaction():
             for job, loaded in batch:
                 seq = self._catalog.next_seq()
@@ -343,7 +343,7 @@ class Loading:
     def _place(self, staged: Path, target: Path) -> str | None:
         if not staged.exists():
             return None
-        _sync(staged)
+        sync(staged)
         staged.replace(target)
         return target.relative_to(self._root).as_posix()
 
@@ -445,12 +445,3 @@ def _unquoted(mapping: Mapping, key: str) -> str:
 
 def _hash(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:32]
-
-
-def _sync(path: Path) -> None:
-    """Have a file's or directory's content on the disk before the catalogue says that it is there."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

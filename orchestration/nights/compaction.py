@@ -9,12 +9,12 @@ How large such a copy would be is not known without making it. But a history har
 the last copy was: going by that, the file is copied too often at worst, and the more seldom the larger it is.
 """
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
 
+from orchestration.disk import sync
 from orchestration.settings import Settings
 
 GROWN = 1.4
@@ -73,9 +73,9 @@ def compact(settings: Settings) -> Compaction | None:
                 raise CopyDiffers(f"The copy of {warehouse} has not its rows; it was left as it is.")
             connection.execute("detach new")
             connection.execute("detach old")
-        _sync(draft)
+        sync(draft)
         draft.replace(warehouse)
-        _sync(warehouse.parent)
+        sync(warehouse.parent)
         _note_copy(settings)
     finally:
         draft.unlink(missing_ok=True)
@@ -118,14 +118,6 @@ def _rows(connection: duckdb.DuckDBPyConnection, database: str) -> dict[str, int
         f"{schema}.{table}": connection.execute(f'select count(*) from {database}.{schema}."{table}"').fetchall()[0][0]
         for schema, table in tables
     }
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _mb(size: int) -> str:

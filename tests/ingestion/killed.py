@@ -22,7 +22,7 @@ from orchestration.ingestion.catalog import Catalog
 from tests.ingestion.conftest import source
 
 POINTS: dict[str, tuple[Any, str]] = {
-    "sync": (loading, "_sync"),
+    "sync": (loading, "sync"),
     "place": (loading.Loading, "_place"),
     "add": (Catalog, "add"),
     "see": (Catalog, "see"),

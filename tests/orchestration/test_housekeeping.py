@@ -229,7 +229,7 @@ def test_a_disk_that_is_full_leaves_the_warehouse(settings: Settings, monkeypatc
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("orchestration.nights.compaction._sync", full)
+    monkeypatch.setattr("orchestration.nights.compaction.sync", full)
     with pytest.raises(OSError, match="No space"):
         compact(settings)
     assert settings.warehouse.read_bytes() == before
