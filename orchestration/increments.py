@@ -5,23 +5,15 @@ is kept with each incremental model; where it has changed, the model and all tha
 dbt builds them anew. A build that was killed half-way leaves them missing, and the next one builds them.
 """
 
-import hashlib
-import json
 import os
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import duckdb
 
+from orchestration.fingerprints import fingerprints, models_of, parents_of
 from orchestration.settings import Settings
 from orchestration.warehouse import DbtFailed, connect, run_dbt
-
-_VARIABLE = re.compile(r"""var\(\s*['"](\w+)['"]""")
-_NO_DEFINITION = frozenset({"lake_dir"})
-"""Declarations that change where things lie, not what they are."""
-_REGIONS, _REGION_MACROS = "int_touched_", "macros/increments/"
-"""Models and macros that say which rows are recomputed, not what is in them."""
 
 
 def build(
@@ -96,36 +88,7 @@ def incremental_models(manifest: Mapping[str, Any]) -> dict[str, Mapping[str, An
     Args:
         manifest: dbt's, as it writes it.
     """
-    return {node["name"]: node for node in _models(manifest).values() if _is_incremental(node)}
-
-
-def fingerprints(manifest: Mapping[str, Any], variables: Mapping[str, Any]) -> dict[str, str]:
-    """A hash of all that decides what rows a model has but the data, by the name of the model."""
-    models = _models(manifest)
-    found: dict[str, str] = {}
-
-    def fingerprint(unique_id: str) -> str:
-        if unique_id not in found:
-            node = models[unique_id]
-            macros = _macros(manifest, node["depends_on"]["macros"])
-            texts = [node["raw_code"], *(macro["macro_sql"] for macro in macros)]
-            defining = [macro for macro in macros if not macro["original_file_path"].startswith(_REGION_MACROS)]
-            names = {
-                name
-                for text in (node["raw_code"], *(macro["macro_sql"] for macro in defining))
-                for name in _VARIABLE.findall(text)
-            }
-            columns = {name: column.get("data_type") for name, column in node["columns"].items()}
-            definition = [
-                texts,
-                [(name, variables.get(name)) for name in sorted(names - _NO_DEFINITION)],
-                [fingerprint(parent) for parent in sorted(_parents(node, models))],
-                columns if node["config"].get("contract", {}).get("enforced") else None,
-            ]
-            found[unique_id] = hashlib.sha256(json.dumps(definition, sort_keys=True).encode()).hexdigest()
-        return found[unique_id]
-
-    return {models[unique_id]["name"]: fingerprint(unique_id) for unique_id in models}
+    return {node["name"]: node for node in models_of(manifest).values() if _is_incremental(node)}
 
 
 def drop_outdated(
@@ -135,7 +98,7 @@ def drop_outdated(
 
     Those are the ones whose definition is not the one they were built from, or that read one that has to be.
     """
-    models, prints = _models(manifest), fingerprints(manifest, variables)
+    models, prints = models_of(manifest), fingerprints(manifest, variables)
     built = dict(connection.execute("select model, fingerprint from increments.built_models").fetchall())
     tables = {
         (schema, name): kind
@@ -150,7 +113,7 @@ def drop_outdated(
             node = models[unique_id]
             name = node["name"]
             known = (node["schema"], name) in tables and built.get(name) == prints[name]
-            behind = any(is_outdated(parent) for parent in _parents(node, models))
+            behind = any(is_outdated(parent) for parent in parents_of(node, models))
             outdated[unique_id] = behind or (_is_incremental(node) and not known)
         return outdated[unique_id]
 
@@ -180,7 +143,7 @@ def unbuilt_ancestors(
     run_id: str | None,
 ) -> list[str]:
     """The models that some follow from, but for those among them and those that the run has built already."""
-    models = _models(manifest)
+    models = models_of(manifest)
     by_name = {node["name"]: unique_id for unique_id, node in models.items()}
     waiting = [by_name[name] for name in names if name in by_name]
     seen = set(waiting)
@@ -203,7 +166,7 @@ def is_up_to_date(
     seq: int,
 ) -> bool:
     """Whether all of some models were built from these definitions and loads, and from nothing else that may change."""
-    nodes = {node["name"]: node for node in _models(manifest).values()}
+    nodes = {node["name"]: node for node in models_of(manifest).values()}
     prints = fingerprints(manifest, variables)
     query = "select model, fingerprint from increments.built_models where built_seq = ?"
     built = dict(connection.execute(query, [seq]).fetchall())
@@ -222,7 +185,7 @@ def behind(
     prints, seq = fingerprints(manifest, variables), last_seq(connection)
     query = "select model, fingerprint from increments.built_models where built_seq = ?"
     built = dict(connection.execute(query, [seq]).fetchall())
-    kept = {node["name"] for node in _models(manifest).values() if not _is_ephemeral(node)}
+    kept = {node["name"] for node in models_of(manifest).values() if not _is_ephemeral(node)}
     return sorted(name for name in kept if built.get(name) != prints[name])
 
 
@@ -273,10 +236,6 @@ def note_built(
     connection.commit()
 
 
-def _models(manifest: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    return {key: node for key, node in manifest["nodes"].items() if node["resource_type"] == "model"}
-
-
 def _is_incremental(node: Mapping[str, Any]) -> bool:
     return bool(node["config"]["materialized"] == "incremental")
 
@@ -284,21 +243,3 @@ def _is_incremental(node: Mapping[str, Any]) -> bool:
 def _is_ephemeral(node: Mapping[str, Any]) -> bool:
     """Whether a model is a part of the SQL of others, and never built."""
     return bool(node["config"]["materialized"] == "ephemeral")
-
-
-def _parents(node: Mapping[str, Any], models: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """The models that a model has its rows from."""
-    parents = [parent for parent in node["depends_on"]["nodes"] if parent in models]
-    return [parent for parent in parents if not models[parent]["name"].startswith(_REGIONS)]
-
-
-def _macros(manifest: Mapping[str, Any], names: Iterable[str]) -> list[Mapping[str, Any]]:
-    """This project's macros among some, and those that they use in turn."""
-    found: dict[str, Mapping[str, Any]] = {}
-    waiting = list(names)
-    while waiting:
-        macro = manifest["macros"].get(waiting.pop())
-        if macro and macro["package_name"] == "avila" and macro["unique_id"] not in found:
-            found[macro["unique_id"]] = macro
-            waiting += macro["depends_on"]["macros"]
-    return [found[name] for name in sorted(found)]

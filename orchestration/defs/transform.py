@@ -25,9 +25,10 @@ from dagster_dbt import DagsterDbtTranslator, DbtProject, dbt_assets
 from dagster_dbt.asset_utils import get_asset_check_key_for_test
 
 from orchestration.exhibits import hang, shown
+from orchestration.fingerprints import fingerprints
 from orchestration.freshness import freshness_of_marts
 from orchestration.house import open_house
-from orchestration.increments import build, fingerprints
+from orchestration.increments import build
 from orchestration.lineage import LineageBook
 from orchestration.manifest import load_manifest, parse
 from orchestration.nights.retries import retried

@@ -1,0 +1,65 @@
+"""The fingerprints of dbt's models: hashes of all that decides what rows they have but the data."""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+_VARIABLE = re.compile(r"""var\(\s*['"](\w+)['"]""")
+_NO_DEFINITION = frozenset({"lake_dir"})
+"""Declarations that change where things lie, not what they are."""
+_REGIONS, _REGION_MACROS = "int_touched_", "macros/increments/"
+"""Models and macros that say which rows are recomputed, not what is in them."""
+
+
+def fingerprints(manifest: Mapping[str, Any], variables: Mapping[str, Any]) -> dict[str, str]:
+    """A hash of all that decides what rows a model has but the data, by the name of the model."""
+    models = models_of(manifest)
+    found: dict[str, str] = {}
+
+    def fingerprint(unique_id: str) -> str:
+        if unique_id not in found:
+            node = models[unique_id]
+            macros = _macros(manifest, node["depends_on"]["macros"])
+            texts = [node["raw_code"], *(macro["macro_sql"] for macro in macros)]
+            defining = [macro for macro in macros if not macro["original_file_path"].startswith(_REGION_MACROS)]
+            names = {
+                name
+                for text in (node["raw_code"], *(macro["macro_sql"] for macro in defining))
+                for name in _VARIABLE.findall(text)
+            }
+            columns = {name: column.get("data_type") for name, column in node["columns"].items()}
+            definition = [
+                texts,
+                [(name, variables.get(name)) for name in sorted(names - _NO_DEFINITION)],
+                [fingerprint(parent) for parent in sorted(parents_of(node, models))],
+                columns if node["config"].get("contract", {}).get("enforced") else None,
+            ]
+            found[unique_id] = hashlib.sha256(json.dumps(definition, sort_keys=True).encode()).hexdigest()
+        return found[unique_id]
+
+    return {models[unique_id]["name"]: fingerprint(unique_id) for unique_id in models}
+
+
+def models_of(manifest: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """A manifest's models by their unique ids."""
+    return {key: node for key, node in manifest["nodes"].items() if node["resource_type"] == "model"}
+
+
+def parents_of(node: Mapping[str, Any], models: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """The models that a model has its rows from."""
+    parents = [parent for parent in node["depends_on"]["nodes"] if parent in models]
+    return [parent for parent in parents if not models[parent]["name"].startswith(_REGIONS)]
+
+
+def _macros(manifest: Mapping[str, Any], names: Iterable[str]) -> list[Mapping[str, Any]]:
+    """This project's macros among some, and those that they use in turn."""
+    found: dict[str, Mapping[str, Any]] = {}
+    waiting = list(names)
+    while waiting:
+        macro = manifest["macros"].get(waiting.pop())
+        if macro and macro["package_name"] == "avila" and macro["unique_id"] not in found:
+            found[macro["unique_id"]] = macro
+            waiting += macro["depends_on"]["macros"]
+    return [found[name] for name in sorted(found)]
