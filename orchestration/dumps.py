@@ -7,6 +7,7 @@ are live, so that one which fails stays found until it is mended, replaced or fi
 
 import hashlib
 import json
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,7 +55,9 @@ measured as (
         count(currency) as currencies,
         count(*) filter (not regexp_full_match(currency, '[A-Za-z]{{3}}')) as no_currency,
         count(*) filter (revenue <> 0) as prices,
-        cast(median(abs(revenue)) filter (revenue <> 0) as double) as price
+        cast(median(abs(revenue)) filter (revenue <> 0) as double) as price,
+        case when count(distinct currency) filter (revenue <> 0) = 1
+            then min(currency) filter (revenue <> 0) end as priced_in
     from rows
     group by load_id
 )
@@ -116,13 +119,15 @@ def _work(load: Load) -> str:
 def dumps_of(source: str, loads: Sequence[Load], measures: dict[str, dict[str, Any]]) -> Dumps:
     """What the suite looks at, of the live loads of one source."""
     rows: list[dict[str, Any]] = []
-    prices: list[float] = []
+    # A hundred yen are no cents: dumps are compared with those in the same currency, and mixed ones with each other.
+    prices: defaultdict[str | None, list[float]] = defaultdict(list)
     for load in sorted(loads, key=lambda load: load.load_seq):
         found = measures[load.load_id]
         of = _Shares(found)
         has_users = (found.get("users") or 0) >= FEWEST_USERS
         total = load.rows + load.rejected
-        usual = pd.Series(prices[-100:]).median() if len(prices) >= FEWEST_DUMPS else None
+        before = prices[found.get("priced_in")]
+        usual = pd.Series(before[-100:]).median() if len(before) >= FEWEST_DUMPS else None
         price = found.get("price") if found.get("prices", 0) >= FEWEST_PRICES else None
         rows.append(
             {
@@ -138,7 +143,7 @@ def dumps_of(source: str, loads: Sequence[Load], measures: dict[str, dict[str, A
             }
         )
         if price:
-            prices.append(price)
+            before.append(price)
     frame = pd.DataFrame(rows, columns=["file", *_LIMITS])
     return Dumps(source=source, frame=frame.astype(dict.fromkeys(_LIMITS, "float64")))
 
@@ -203,7 +208,7 @@ _LIMITS: dict[str, tuple[float | None, float | None, str, str]] = {
     "times_the_usual_price": (
         1 / REVENUE_FACTOR,
         REVENUE_FACTOR,
-        f"the median revenue of an event is {REVENUE_FACTOR:g} times off that of the dumps before",
+        f"the median revenue of an event is {REVENUE_FACTOR:g} times off that of the dumps before in its currency",
         "Check whether the expression for revenue takes cents for units",
     ),
 }

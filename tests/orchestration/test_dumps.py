@@ -153,6 +153,11 @@ def test_sound_dumps_pass_and_are_measured_once(shop: Shop, monkeypatch: pytest.
     assert inputs_of(again) == inputs
 
 
+def test_prices_in_another_currency_are_no_fault(shop: Shop) -> None:
+    shop.write(SPOILT, with_all(currency="JPY")(cents(rows_of(3))))
+    assert shop.audit()[0].failures == ()
+
+
 def test_a_fault_stays_found_until_it_is_mended(shop: Shop) -> None:
     shop.write(SPOILT, with_one(event_ts="1970-01-02 00:00:00")(rows_of(3)))
     shop.audit()
