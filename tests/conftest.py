@@ -1,8 +1,11 @@
 """What every test may use: a warehouse built from a handful of events."""
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import duckdb
@@ -103,6 +106,16 @@ def funnel(
     return funnel_variables({name: declared})[0]
 
 
+@cache
+def parsed(variables: str) -> Any:
+    """The dbt project under some variables, as JSON; to read it takes longer than to build it."""
+    with TemporaryDirectory() as directory:
+        settings = Settings(data_dir=Path(directory))
+        with connect(settings):
+            pass
+        return run_dbt(["parse", "--no-write-json"], settings, json.loads(variables))
+
+
 BuildWarehouse = Callable[..., duckdb.DuckDBPyConnection]
 
 
@@ -119,13 +132,15 @@ def build_warehouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BuildW
     ) -> duckdb.DuckDBPyConnection:
         settings = Settings(data_dir=tmp_path_factory.mktemp("warehouse"))
         write_lake(settings, events)
+        declared = {**VARIABLES, **(variables or {})}
         run_dbt(
             [
                 *("build", "--select", *select.split()),
                 *("--indirect-selection", "buildable", "--exclude-resource-type", "unit_test"),
             ],
             settings,
-            {**VARIABLES, **(variables or {})},
+            declared,
+            parsed=parsed(json.dumps(declared)),
         )
         opened.append(duckdb.connect(str(settings.warehouse)))
         return opened[-1]

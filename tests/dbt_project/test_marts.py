@@ -24,6 +24,8 @@ from tests.oracles.behaviour import (
 )
 
 ZONES = ["UTC", "America/Sao_Paulo", "Asia/Kathmandu", "Europe/London"]
+QUICK = ("America/Sao_Paulo", "Asia/Kathmandu")
+CUTOFFS = [datetime(2025, 3, 31), datetime(2025, 3, 24), datetime(2025, 4, 7)]
 TIMEOUT = timedelta(minutes=30)
 
 
@@ -85,7 +87,10 @@ class Case:
         return days
 
 
-@pytest.fixture(scope="module", params=ZONES)
+@pytest.fixture(
+    scope="module",
+    params=[zone if zone in QUICK else pytest.param(zone, marks=pytest.mark.slow) for zone in ZONES],
+)
 def case(request: pytest.FixtureRequest, build_warehouse: BuildWarehouse) -> Case:
     return Case(build_warehouse, request.param, seed=ZONES.index(request.param))
 
@@ -218,7 +223,7 @@ def in_detail(events: Iterable[Event]) -> pd.DataFrame:
     )
 
 
-@pytest.mark.parametrize("cutoff", [datetime(2025, 3, 24), datetime(2025, 3, 31), datetime(2025, 4, 7)])
+@pytest.mark.parametrize("cutoff", [CUTOFFS[0], *(pytest.param(one, marks=pytest.mark.slow) for one in CUTOFFS[1:])])
 def test_features_never_see_their_future(build_warehouse: BuildWarehouse, cutoff: datetime) -> None:
     """Features as of a date equal those of a warehouse that ends at that date's midnight: what came after, late copies
     and logins among it, changes none."""

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from functools import cache
 from pathlib import Path
-from typing import Any
 
 import duckdb
 import pandas as pd
@@ -12,6 +12,7 @@ import pytest
 from orchestration.settings import Settings
 from orchestration.warehouse import DbtFailed, run_dbt
 from tests.conftest import VARIABLES, write_lake
+from tests.dbt_project.histories import Project
 
 GATES = (
     "assert_every_row_of_the_lake_is_in_the_marts_once",
@@ -44,7 +45,7 @@ def events() -> pd.DataFrame:
 def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     settings = Settings(data_dir=tmp_path_factory.mktemp("reconciled"))
     write_lake(settings, events())
-    run_dbt(["run"], settings, VARIABLES)
+    run_dbt(["run"], settings, VARIABLES, parsed=project(()).parsed)
     return settings
 
 
@@ -57,11 +58,16 @@ def sound(settings: Settings) -> Iterator[Settings]:
     Path(f"{settings.warehouse}.wal").unlink(missing_ok=True)
 
 
+@cache
+def project(gates: tuple[tuple[str, str], ...]) -> Project:
+    return Project.parse({"gates": {**VARIABLES["gates"], **dict(gates)}})
+
+
 def failed(settings: Settings, names: tuple[str, ...], **gates: str) -> dict[str, str]:
     """How each test came out that did not pass: `fail` or `warn`."""
-    variables: dict[str, Any] = {**VARIABLES, "gates": {**VARIABLES["gates"], **gates}}
+    read = project(tuple(sorted(gates.items())))
     try:
-        results = run_dbt(["test", "--select", *names], settings, variables).results
+        results = run_dbt(["test", "--select", *names], settings, read.variables, parsed=read.parsed).results
     except DbtFailed as error:
         results = error.results
     assert len(results) == len(names)

@@ -162,7 +162,14 @@ DATA_SETS = {
 }
 
 
-@pytest.fixture(scope="module", params=DATA_SETS)
+QUICK = ("rees46_multicategory", "cdnow", "uk_online_retail")
+"""Those that `make test` runs: three shapes, and the one that takes longest to get right."""
+
+
+@pytest.fixture(
+    scope="module",
+    params=[name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in DATA_SETS],
+)
 def case(
     request: pytest.FixtureRequest, run_night: RunNight, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Expected, Night]:

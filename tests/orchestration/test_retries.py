@@ -257,6 +257,7 @@ for faults in (2, 99):
 """
 
 
+@pytest.mark.slow
 def test_an_endpoint_that_fails_is_asked_again_and_told_of_in_the_end(tmp_path: Path) -> None:
     (tmp_path / "avila.yml").write_text("sources: {web: {path: 'landing/*.csv'}}\n")
     (tmp_path / "landing").mkdir()
