@@ -189,7 +189,10 @@ CHANGES: dict[str, tuple[dict[str, Any], Callable[[set[str]], set[str]]]] = {
 }
 
 
-@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize(
+    "change",
+    ["sessions", *(pytest.param(change, marks=pytest.mark.slow) for change in CHANGES if change != "sessions")],
+)
 def test_a_changed_definition_rebuilds_what_depends_on_it(built: Warehouse, tmp_path: Path, change: str) -> None:
     variables, rebuilt = CHANGES[change]
     changed = Project.parse({**project().variables, **variables})

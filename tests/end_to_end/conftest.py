@@ -39,7 +39,7 @@ def run_night(tmp_path_factory: pytest.TempPathFactory) -> RunNight:
     def run(root: Path) -> Night:
         network = NoNetwork(tmp_path_factory.mktemp("network"))
         # The search runs, for a few trials: what it finds is not asked here.
-        said = {"AVILA_DATA_DIR": str(root), "HOME": str(root / "home"), "AVILA_TUNING_SECONDS": "5"}
+        said = {"AVILA_DATA_DIR": str(root), "HOME": str(root / "home"), "AVILA_TUNING_SECONDS": "1"}
         done = subprocess.run(
             network.command(sys.executable, "-m", "orchestration.nightly"),
             cwd=PROJECT_ROOT,
