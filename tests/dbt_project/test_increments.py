@@ -46,6 +46,19 @@ CASES = {
             ),
         },
     ),
+    # At midnight, 02:00 UTC, clocks go back to 23:00.
+    "Sao Paulo": Case(
+        datetime(2018, 2, 18, 0, 30),
+        {
+            "reporting_timezone": "America/Sao_Paulo",
+            "funnels": [*FUNNELS[:2], *FUNNELS_WITH_OPTIONS],
+            "cohorts": cohorts(anchor="page_view", brackets=[], properties=["source", "platform"], top_values=2),
+            "sessions": {"timeout_minutes": 45},
+        },
+    ),
+}
+
+MORE_CASES = {
     # Summer time begins at 01:00 UTC.
     "London": Case(
         datetime(2025, 3, 29, 23, 0),
@@ -61,19 +74,6 @@ CASES = {
             "rfm": {"lookback_days": 35},
         },
     ),
-    # At midnight, 02:00 UTC, clocks go back to 23:00.
-    "Sao Paulo": Case(
-        datetime(2018, 2, 18, 0, 30),
-        {
-            "reporting_timezone": "America/Sao_Paulo",
-            "funnels": [*FUNNELS[:2], *FUNNELS_WITH_OPTIONS[:2]],
-            "cohorts": cohorts(anchor="page_view", brackets=[], properties=["source", "platform"], top_values=2),
-            "sessions": {"timeout_minutes": 45},
-        },
-    ),
-}
-
-MORE_CASES = {
     # Midnight is at 18:30 UTC.
     "Kolkata": Case(
         datetime(2024, 2, 27, 17, 0),
