@@ -1,6 +1,7 @@
 """``make ui``: the Dagster UI and the scheduler over one data directory."""
 
 import os
+import signal
 import socket
 import sys
 
@@ -51,6 +52,8 @@ def main() -> int:
     arguments = ["-w", str(workspace), "-h", host, "-p", str(port), "--log-level", "warning"]
     if is_json(settings):
         arguments += ["--log-format", "json"]
+    # A job in a shell's background ignores SIGINT, and Dagster then ignores SIGTERM with it: nothing would end it.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     command = [sys.executable, *quiet, "-m", "dagster", "dev", *arguments]
     return os.execv(sys.executable, command)  # noqa: S606
 
