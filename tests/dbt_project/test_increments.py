@@ -116,7 +116,7 @@ def differences(name: str, history: list[Night], mutant: Project | None = None) 
 
 
 MANY = settings(max_examples=8, deadline=None, database=None, print_blob=True, suppress_health_check=list(HealthCheck))
-FEW = settings(MANY, max_examples=1, phases=[Phase.generate])
+FEW = settings(MANY, max_examples=2, phases=[Phase.generate])
 
 
 @pytest.mark.parametrize("name", CASES)

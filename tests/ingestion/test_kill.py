@@ -143,7 +143,7 @@ def random_kills(root: Path, kill: Kill, expected: Expected, *, kills: int, seed
 
 
 def test_a_load_killed_at_random_moments(tmp_path: Path, kill: Kill, expected: Expected) -> None:
-    random_kills(tmp_path, kill, expected, kills=25, seed=1)
+    random_kills(tmp_path, kill, expected, kills=50, seed=1)
 
 
 @pytest.mark.slow

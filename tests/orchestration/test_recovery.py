@@ -58,7 +58,7 @@ def test_a_sound_file_and_none_at_all_are_let_be(settings: Settings, tmp_path: P
 
 
 @given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 120_000), st.booleans()), min_size=2, max_size=12))
-@settings_of(max_examples=15, deadline=None)
+@settings_of(max_examples=40, deadline=None)
 def test_whatever_comes_and_goes_a_file_that_duckdb_left_is_sound(steps: list[tuple[int, int, bool]]) -> None:
     """DuckDB cuts free blocks off the end of a file, and goes on counting them."""
     with tempfile.TemporaryDirectory() as folder:
