@@ -26,12 +26,12 @@ from orchestration.arrivals import local_dumps
 from orchestration.declarations import DeclarationError, Declarations
 from orchestration.nights.lock import NightRunning, hold, lock_file
 from orchestration.settings import Settings
-from orchestration.warehouse import MODELS, connect
+from orchestration.warehouse import OPS_RECORDS, PREDICTED, connect
 
 RECORDS = ".avila/records.duckdb"
 RECORD_TABLES = (
-    *(f"ops.{name}" for name in ("runs", "restatements", "model_versions", "publications")),
-    *(f"ml.{model}_{what}" for model in MODELS for what in ("predictions", "score_history")),
+    *(f"ops.{name}" for name in OPS_RECORDS),
+    *(f"ml.{name}" for name in PREDICTED),
     "increments.work_done",
 )
 

@@ -10,12 +10,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
+from jinja2 import Template
 from markupsafe import Markup
 
 from orchestration.disk import put
 from orchestration.pictures.palette import FONT, stylesheet
-from orchestration.settings import PROJECT_ROOT
+from orchestration.templates import templates
 
 PAGE = "index.html"
 
@@ -88,11 +88,4 @@ def page(results: Path) -> str:
 
 @cache
 def _template() -> Template:
-    environment = Environment(
-        loader=FileSystemLoader(PROJECT_ROOT / "orchestration"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("data_docs.html.jinja")
+    return templates().get_template("data_docs.html.jinja")

@@ -1,6 +1,6 @@
 """What every scored model is in Dagster: an asset of predictions, a gate before it and a gate after."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import duckdb
@@ -24,6 +24,7 @@ from orchestration import ledger
 from orchestration.audits import gate
 from orchestration.data_docs import PAGE, Suite
 from orchestration.exhibits import hang, shown
+from orchestration.gates import Verdict
 from orchestration.house import House
 from orchestration.model_checks import drift_of, leak_proofs, newest_decision
 from orchestration.models import (
@@ -72,6 +73,24 @@ def scored_model(spec: ModelSpec, house: House, *, horizon_days: int) -> Definit
         gate="scores",
     )
 
+    def audited(
+        context: AssetCheckExecutionContext,
+        suite: Suite,
+        table: str,
+        ask: Callable[[duckdb.DuckDBPyConnection, ModelSpec], "Audit"],
+        verdict: Verdict,
+    ) -> AssetCheckResult:
+        with retried(context, settings.retry_seconds), connect(settings) as connection:
+            return gate(
+                context,
+                connection,
+                settings,
+                suite=suite,
+                inputs=_inputs(connection, spec, table),
+                audit=lambda: ask(connection, spec),
+                verdict=verdict,
+            )
+
     @asset_check(
         asset=features,
         name=f"expectations_of_{spec.name}_features",
@@ -79,16 +98,7 @@ def scored_model(spec: ModelSpec, house: House, *, horizon_days: int) -> Definit
         blocking=True,
     )
     def features_gate(context: AssetCheckExecutionContext) -> AssetCheckResult:
-        with retried(context, settings.retry_seconds), connect(settings) as connection:
-            return gate(
-                context,
-                connection,
-                settings,
-                suite=of_features,
-                inputs=_inputs(connection, spec, features_of(spec)),
-                audit=lambda: _audit_features(connection, spec),
-                verdict=house.declarations.gates.features,
-            )
+        return audited(context, of_features, features_of(spec), _audit_features, house.declarations.gates.features)
 
     @multi_asset(
         name=f"{spec.name}_model",
@@ -144,16 +154,7 @@ def scored_model(spec: ModelSpec, house: House, *, horizon_days: int) -> Definit
         blocking=True,
     )
     def scores_gate(context: AssetCheckExecutionContext) -> AssetCheckResult:
-        with retried(context, settings.retry_seconds), connect(settings) as connection:
-            return gate(
-                context,
-                connection,
-                settings,
-                suite=of_scores,
-                inputs=_inputs(connection, spec, predictions_of(spec)),
-                audit=lambda: _audit_scores(connection, spec),
-                verdict=house.declarations.gates.scores,
-            )
+        return audited(context, of_scores, predictions_of(spec), _audit_scores, house.declarations.gates.scores)
 
     @asset_check(
         asset=predictions,

@@ -8,7 +8,6 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import duckdb
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markdown_it import MarkdownIt
 from markupsafe import Markup
 
@@ -18,6 +17,7 @@ from orchestration.pictures.palette import FONT, stylesheet
 from orchestration.pictures.words import counted, percent, plain
 from orchestration.publish import PICTURES
 from orchestration.settings import PROJECT_ROOT
+from orchestration.templates import templates
 
 REPORT = "report.html"
 
@@ -51,13 +51,7 @@ def compose(connection: duckdb.DuckDBPyConnection, *, timezone: str, published_a
         published_at: UTC, without zone.
     """
     pictures = draw_all(connection)
-    environment = Environment(
-        loader=FileSystemLoader(PROJECT_ROOT / "orchestration"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = templates()
     environment.filters.update(counted=counted, plain=plain)
     last_day, headlines = headline_numbers(connection)
     page = environment.get_template(_TEMPLATE).render(

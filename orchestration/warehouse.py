@@ -54,6 +54,9 @@ MIGRATIONS = (
     ),
 )
 
+OPS_RECORDS = ("runs", "restatements", "model_versions", "publications")
+"""The tables of schema ops that no lake can give back."""
+
 OPS_TABLES = (
     """
     create table if not exists ops.runs (

@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -209,8 +209,3 @@ def _cut(text: str) -> str:
     lines = text.splitlines()
     left = len(lines) - _LINES_TOLD
     return "\n".join([*lines[:_LINES_TOLD], *([f"and {left} lines more, in the log"] if left > 0 else [])])
-
-
-def utc_now() -> datetime:
-    """UTC without zone, as the warehouse keeps it."""
-    return datetime.now(UTC).replace(tzinfo=None)

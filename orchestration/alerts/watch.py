@@ -9,9 +9,10 @@ from dagster import DagsterInstance
 
 from orchestration.alerts.alert import Message
 from orchestration.alerts.book import Book
-from orchestration.alerts.findings import Findings, of_dumps, of_marts, of_rules, of_run, utc_now
+from orchestration.alerts.findings import Findings, of_dumps, of_marts, of_rules, of_run
 from orchestration.house import House
 from orchestration.nights.outcome import outcome_of
+from orchestration.nights.stopwatch import utc_now
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,6 +6,7 @@ from dagster import AssetExecutionContext, AssetKey, MaterializeResult, asset
 
 from orchestration.house import open_house
 from orchestration.lifetime_value import refresh_clv
+from orchestration.nights.retries import retried
 from orchestration.warehouse import connect
 
 HOUSE = open_house()
@@ -24,7 +25,7 @@ HOUSE = open_house()
 )
 def clv_predictions(context: AssetExecutionContext) -> MaterializeResult[Any]:
     """Estimate lifetime values where a purchase has changed anything."""
-    with connect(HOUSE.settings) as connection:
+    with retried(context, HOUSE.settings.retry_seconds), connect(HOUSE.settings) as connection:
         night = refresh_clv(connection, HOUSE.declarations.clv)
     context.log.info(f"{'' if night.is_new else 'no purchase has changed anything. '}{night.said}")
     total = {} if night.total is None else {"total_clv": night.total}

@@ -15,6 +15,7 @@ from pathlib import Path
 import duckdb
 
 from orchestration.disk import sync
+from orchestration.ingestion.expressions import literal
 from orchestration.settings import Settings
 
 GROWN = 1.4
@@ -65,8 +66,8 @@ def compact(settings: Settings) -> Compaction | None:
     before = warehouse.stat().st_size
     try:
         with duckdb.connect(config={"memory_limit": settings.memory_limit, "threads": settings.threads}) as connection:
-            connection.execute(f"attach '{warehouse}' as old (read_only)")
-            connection.execute(f"attach '{draft}' as new (storage_version '{_STORAGE_VERSION}')")
+            connection.execute(f"attach {literal(str(warehouse))} as old (read_only)")
+            connection.execute(f"attach {literal(str(draft))} as new (storage_version '{_STORAGE_VERSION}')")
             connection.execute("copy from database old to new")
             connection.execute("checkpoint new")
             if _rows(connection, "old") != _rows(connection, "new"):

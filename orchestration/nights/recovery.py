@@ -14,14 +14,11 @@ import duckdb
 from orchestration.ingestion.faults import LOCKED
 from orchestration.nights.damage import is_broken, suspicion
 from orchestration.settings import Settings
-from orchestration.warehouse import MODELS, connect
+from orchestration.warehouse import MODELS, OPS_RECORDS, connect
 
 _HEADERS = 3 * 4096
 _RECORDS = {
-    **{
-        f"ops.{table}": f"from last_published.ops.{table}"
-        for table in ("runs", "restatements", "model_versions", "publications")
-    },
+    **{f"ops.{table}": f"from last_published.ops.{table}" for table in OPS_RECORDS},
     **{
         f"ml.{model}_score_history": f"""
             select user_key, as_of, probability, decile, model_version
