@@ -66,10 +66,12 @@ class LifetimeValue:
 
         def expected_until(time: float) -> Array:
             with np.errstate(all="ignore"):
-                answer = model.conditional_expected_number_of_purchases_up_to_time(time, x, recency, age)
+                answer = np.array(model.conditional_expected_number_of_purchases_up_to_time(time, x, recency, age))
             # The library takes the logarithm of a series that is negative where a + b + x < 1.
-            own = np.isfinite(answer) | (x + self.purchases["a"] + self.purchases["b"] >= 1)
-            return np.where(own, answer, expected_purchases(self.purchases, x, recency, age, horizon=time))
+            lacking = ~np.isfinite(answer) & (x + self.purchases["a"] + self.purchases["b"] < 1)
+            histories = (known[lacking] for known in (x, recency, age))
+            answer[lacking] = expected_purchases(self.purchases, *histories, horizon=time)
+            return answer
 
         expected = expected_until(horizon)
         present = expected

@@ -143,7 +143,7 @@ def _prune_files(instance: "DagsterInstance", storage: Path, since: float) -> in
         if home.stat().st_mtime < since and not instance.has_run(home.name):
             shutil.rmtree(home)
             removed += 1
-    for picture in (storage / "pictures").glob("*.svg"):
+    for picture in (storage / "pictures").glob("*"):
         if picture.stat().st_mtime < since:
             picture.unlink()
             removed += 1

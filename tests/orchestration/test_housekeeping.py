@@ -130,12 +130,12 @@ def test_runs_go_with_their_events_and_logs_and_leave_the_last_answer_to_each_ch
         (storage / runs[-1] / "compute_logs").mkdir(parents=True, exist_ok=True)
     (storage / "gone" / "compute_logs").mkdir(parents=True)
     (storage / "pictures").mkdir(exist_ok=True)
-    for path in (storage / "pictures" / "old.svg", storage / "pictures" / "new.svg"):
+    for path in (storage / "pictures" / name for name in ("old.svg", "old.png", "new.svg")):
         path.touch()
-    for path in (storage / "gone", storage / "pictures" / "old.svg"):
+    for path in (storage / "gone", storage / "pictures" / "old.svg", storage / "pictures" / "old.png"):
         os.utime(path, (0, 0))
     keep = Keep(runs_days=10)
-    assert prune_runs(instance, settings, keep, now=utc_now() + timedelta(days=9)) == (0, 2)
+    assert prune_runs(instance, settings, keep, now=utc_now() + timedelta(days=9)) == (0, 3)
     assert instance.get_runs_count() == 2
     assert not (storage / "gone").exists()
     assert [path.name for path in (storage / "pictures").iterdir()] == ["new.svg"]
