@@ -8,7 +8,7 @@ RUN python -m venv /opt/venv \
 FROM python:3.11-slim
 COPY --from=packages /opt/venv /opt/venv
 WORKDIR /opt/avila
-COPY pyproject.toml LICENSE ./
+COPY pyproject.toml README.md LICENSE ./
 COPY orchestration orchestration
 COPY ml ml
 COPY dbt_project dbt_project

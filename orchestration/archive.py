@@ -10,6 +10,8 @@ from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
+from orchestration.disk import sync
+
 FORMAT = 1
 MANIFEST = ".avila/manifest.json"
 """No dump has such a name: what lies under a dot is not taken for one."""
@@ -37,8 +39,7 @@ def write(path: Path, parts: Iterable[tuple[str, Path]]) -> Listed:
         member = tarfile.TarInfo(MANIFEST)
         member.size = len(text)
         tar.addfile(member, io.BytesIO(text))
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
+    sync(path)
     return listed
 
 

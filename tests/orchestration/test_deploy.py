@@ -2,10 +2,12 @@
 
 import configparser
 import importlib.util
+import os
 import re
 import shlex
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -107,3 +109,37 @@ def test_systemd_takes_the_units(tmp_path: Path) -> None:
     timer = configparser.ConfigParser(interpolation=None)
     timer.read(UNITS / "avila-night.timer", encoding="utf-8")
     assert timer["Timer"]["Persistent"] == "true"
+
+
+@pytest.mark.slow
+def test_a_night_publishes_from_what_the_image_holds(tmp_path: Path) -> None:
+    """No engine builds it here, so that what the Dockerfile copies is laid out as it would be."""
+    image, data = tmp_path / "image", tmp_path / "data"
+    seen = [line[1:] for line in (PROJECT_ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")]
+    for word, rest in instructions():
+        *sources, target = rest.split()
+        if word != "COPY" or sources[0].startswith("--") or target.startswith("/tmp"):
+            continue
+        for source in sources:
+            assert source in seen, f"{source} is left out by .dockerignore"
+            path = PROJECT_ROOT / source
+            place = image / target / path.name if target.endswith("/") else image / target
+            place.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copytree(path, place) if path.is_dir() else shutil.copy(path, place)
+    (data / "landing").mkdir(parents=True)
+    (data / "avila.yml").write_text(
+        "sources: {shop: {path: landing/*.csv, columns: {event_ts: ts, event_name: event}}}"
+    )
+    (data / "landing" / "a.csv").write_text(
+        "ts,event,user_id\n2024-01-01 10:00:00,view,ana\n2024-01-02 10:00:00,buy,ana\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "orchestration.nightly"],
+        cwd=image,
+        env={**os.environ, "PYTHONPATH": str(image), "AVILA_DATA_DIR": str(data), "HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert (data / "published" / "report.html").exists()
