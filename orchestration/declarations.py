@@ -93,6 +93,12 @@ class Conversion(Declared):
     active_within_days: int = Field(default=90, ge=1)
 
 
+class Training(Declared):
+    """About how many snapshots of the past, at most, models learn from; where there are more, of fewer users."""
+
+    snapshots: int = Field(default=1_000_000, ge=1_000)
+
+
 class Clv(Declared):
     """How far lifetime value looks ahead, and what a purchase loses of its value in a year, as a share."""
 
@@ -149,6 +155,7 @@ class Declarations(Declared):
     rfm: Rfm = Rfm()
     churn: Churn = Churn()
     conversion: Conversion = Conversion()
+    training: Training = Training()
     clv: Clv = Clv()
     paths: Paths = Paths()
     channels: Channels = Channels()
@@ -248,6 +255,7 @@ def _keys_at(path: list[str | int]) -> list[str]:
         ("rfm",): Rfm,
         ("churn",): Churn,
         ("conversion",): Conversion,
+        ("training",): Training,
         ("clv",): Clv,
         ("paths",): Paths,
         ("channels",): Channels,

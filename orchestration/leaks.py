@@ -14,6 +14,8 @@ from orchestration.warehouse import connect, run_dbt
 
 SAMPLE_USERS = 200
 SNAPSHOTS = "features.user_snapshots"
+WORKED_OUT = ("user_key", "activity_date", "identified_at", "identified_date", "earlier_user_key", "load_id")
+"""Columns of identified events that are no event's own."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +90,7 @@ def _hand_over_past(settings: Settings, scratch: Settings, zone: str, users: int
         columns = ", ".join(
             name
             for name, *_ in connection.execute(f"describe {events}").fetchall()
-            if name not in ("user_key", "identified_at", "earlier_user_key", "load_id")
+            if name not in WORKED_OUT
         )
         midnight = f"cast(timezone('{zone}', cast('{as_of}' as timestamp)) at time zone 'UTC' as timestamp)"
         path = scratch.lake / "past.parquet"

@@ -82,6 +82,7 @@ VARIABLES: dict[str, Any] = {
     "rfm": {"lookback_days": None},
     "churn": {"horizon_days": 30, "active_within_days": 90},
     "conversion": {"event": "purchase", "horizon_days": 7, "active_within_days": 90},
+    "training": {"snapshots": 1_000_000},
     "clv": {"horizon_days": 90, "discount_per_year": 0.0},
     "paths": {"length": 5},
     "channels": {"own_sites": [], "rules": {}},

@@ -1,29 +1,47 @@
-{# What the rows of a model with `known_from` and `known_until` say at each cutoff, as `as_of` beside its columns: in an
-   increment, at all cutoffs for users with a change, and at those of which nothing is stored for the others. #}
+{# What the rows of a model with `known_from` and `known_until` say at each cutoff, as `as_of` beside its columns, of the
+   users that the cutoff looks at: in an increment, at all cutoffs for users with a change, and for the others at those
+   of which nothing, or another share of the users, is stored. #}
 {% macro known_at_cutoffs(name) -%}
     select
         cutoffs.as_of,
+        cutoffs.one_user_in,
         known.*
-    from (select known.* from {{ ref(name) }} as known where {{ in_region('users', 'known') }}) as known
-    inner join {{ ref('int_cutoffs') }} as cutoffs on {{ is_known_at_cutoff() }}
+    from (
+        select known.*, {{ place_in_sample('user_key') }} as place from {{ ref(name) }} as known
+        where {{ in_region('users', 'known') }}
+    ) as known
+    inner join {{ ref('int_cutoffs') }} as cutoffs on {{ is_seen_at_cutoff() }}
     {%- if is_increment() %}
     union all
     select
         cutoffs.as_of,
+        cutoffs.one_user_in,
         known.*
-    from (select known.* from {{ ref(name) }} as known where not {{ in_region('users', 'known') }}) as known
+    from (
+        select known.*, {{ place_in_sample('user_key') }} as place from {{ ref(name) }} as known
+        where not {{ in_region('users', 'known') }}
+    ) as known
     inner join (
-        select cutoffs.as_of from {{ ref('int_cutoffs') }} as cutoffs
-        where cutoffs.as_of not in (select stored.as_of from {{ this }} as stored)
-    ) as cutoffs on {{ is_known_at_cutoff() }}
+        select cutoffs.* from {{ ref('int_cutoffs') }} as cutoffs
+        where (cutoffs.as_of, cutoffs.one_user_in) not in (
+            select stored.as_of, stored.one_user_in from {{ this }} as stored
+        )
+    ) as cutoffs on {{ is_seen_at_cutoff() }}
     {%- endif %}
 {%- endmacro %}
 
 
-{# Whether a cutoff sees a row with `known_from` and `known_until`. #}
-{% macro is_known_at_cutoff() -%}
+{# Whether a cutoff looks at the user of a row with `known_from` and `known_until`, and sees the row. #}
+{% macro is_seen_at_cutoff() -%}
     cutoffs.as_of > known.known_from
     and cutoffs.as_of <= coalesce(known.known_until, cast('9999-12-31' as date))
+    and known.place % cutoffs.one_user_in = 0
+{%- endmacro %}
+
+
+{# For how many days after an event a user is of interest to any model. #}
+{% macro longest_eligibility() -%}
+    {{ return([var('churn')['active_within_days'], var('conversion')['active_within_days']] | max) }}
 {%- endmacro %}
 
 

@@ -118,7 +118,7 @@ class Shop:
                 "create table ops.loads (load_id varchar, load_seq bigint, retired_seq bigint, parquet_file varchar, "
                 "rows bigint, status varchar, rejected bigint)"
             )
-            connection.execute(f"insert into ops.loads values {listed}")
+            connection.execute(f"insert into ops.loads (load_id, load_seq, retired_seq, parquet_file) values {listed}")
 
     def land_history(self) -> None:
         """All days but the last, but for what comes late; one event in a hundred comes again a day later."""

@@ -44,6 +44,8 @@ CASES = {
                 properties=["source", "country", "first_utm_source"],
                 top_values=1,
             ),
+            # As users come, ever fewer of them are looked at in the past.
+            "training": {"snapshots": 2},
         },
     ),
     # At midnight, 02:00 UTC, clocks go back to 23:00.

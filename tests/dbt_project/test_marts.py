@@ -236,3 +236,19 @@ def test_features_never_see_their_future(build_warehouse: BuildWarehouse, cutoff
     expected = until.execute(query, [cutoff.date()]).fetchall()
     assert whole.execute(query, [cutoff.date()]).fetchall() == expected
     assert len(expected) > 30
+
+
+def test_a_large_past_is_that_of_some_users_and_now_is_that_of_all(build_warehouse: BuildWarehouse) -> None:
+    history, most = in_detail(random_history(99)), 40
+    everyone, some = (
+        build_warehouse(history, {"training": {"snapshots": snapshots}}, select="+user_snapshots").execute(
+            "select snapshots.* replace (1 as one_user_in), is_now from features.user_snapshots as snapshots "
+            "inner join intermediate.int_cutoffs using (as_of) order by as_of, user_key"
+        ).df()
+        for snapshots in (1_000_000, most)
+    )  # fmt: skip
+    assert (~everyone["is_now"]).sum() > 2 * most
+    assert most / 4 < (~some["is_now"]).sum() < 1.5 * most
+    looked_at = set(some.loc[~some["is_now"], "user_key"])
+    expected = everyone[everyone["is_now"] | everyone["user_key"].isin(looked_at)]
+    pd.testing.assert_frame_equal(some, expected.reset_index(drop=True))

@@ -173,11 +173,8 @@ CHANGES: dict[str, tuple[dict[str, Any], Callable[[set[str]], set[str]]]] = {
         {"sessions": {"timeout_minutes": 20}},
         lambda models: models - {"int_events_identified", "int_user_breadth_known", "int_funnel_entries"},
     ),
-    # What has no day in it stays, too; a session has the day that it began on.
-    "reporting time zone": (
-        {"reporting_timezone": "Asia/Kathmandu"},
-        lambda models: models - {"int_events_identified", "int_user_transitions", "path_transitions", "path_steps"},
-    ),
+    # Every event has its day.
+    "reporting time zone": ({"reporting_timezone": "Asia/Kathmandu"}, lambda models: models),
     # How far users came in a funnel is a feature.
     "funnels": (
         {"funnels": [FUNNELS[0], {**FUNNELS[1], "window_seconds": 600}]},

@@ -63,6 +63,7 @@ cohorts: {anchor: purchase, grains: [month], brackets: [0, 1 - 7], properties: c
 rfm: {lookback_days: 365}
 churn: {horizon_days: 60, active_within_days: 120}
 conversion: {event: signup, horizon_days: 14}
+training: {snapshots: 50000}
 paths: {length: 3}
 channels:
   own_sites: [www.Shop.example, pay.example]
@@ -105,6 +106,7 @@ def test_everything_but_sources_has_a_default(tmp_path: Path) -> None:
         "rfm": {"lookback_days": None},
         "churn": {"horizon_days": 30, "active_within_days": 90},
         "conversion": {"event": "purchase", "horizon_days": 7, "active_within_days": 90},
+        "training": {"snapshots": 1_000_000},
         "clv": {"horizon_days": 90, "discount_per_year": 0.0},
         "paths": {"length": 5},
         "channels": {"own_sites": [], "rules": {}},

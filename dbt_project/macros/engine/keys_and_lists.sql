@@ -40,6 +40,17 @@
 {%- endmacro %}
 
 
+{# A number from 0 to 2^30 that spreads texts evenly, for a text the same whenever it is asked for: by its remainders,
+   users are taken or left out. #}
+{% macro place_in_sample(column) -%}
+    {{ return(adapter.dispatch('place_in_sample')(column)) }}
+{%- endmacro %}
+
+{% macro default__place_in_sample(column) -%}
+    cast(md5_number_lower({{ column }}) % 1073741824 as bigint)
+{%- endmacro %}
+
+
 {# A group's values as a list in a stated order. #}
 {% macro ordered_list(column, order_by) -%}
     {{ return(adapter.dispatch('ordered_list')(column, order_by)) }}

@@ -94,7 +94,7 @@
         'source', 'event_id', 'event_ts', 'event_name', 'revenue', 'page', 'platform', 'country', 'utm_source',
         'utm_medium', 'utm_campaign',
     ] -%}
-    {%- set columns = ['user_key'] -%}
+    {%- set columns = ['user_key', 'activity_date'] -%}
     {%- for column in canonical_event_columns() if column in of_slices or column in tojson(var('funnels')) | lower -%}
         {%- do columns.append(column) -%}
     {%- endfor -%}

@@ -1,7 +1,10 @@
 {{ config(
     materialized='incremental',
     unique_key=['user_key', 'as_of'],
-    meta={'region': 'users', 'or_where': 'as_of not in (select as_of from intermediate.int_cutoffs)'},
+    meta={
+        'region': 'users',
+        'or_where': '(as_of, one_user_in) not in (select as_of, one_user_in from intermediate.int_cutoffs)',
+    },
 ) }}
 
 {#- One definition for training and scoring. A snapshot sees an event only under the user it was known to belong to
@@ -10,6 +13,7 @@
 with days as (
     select
         as_of,
+        one_user_in,
         user_key,
         {{ days_between('activity_date', 'as_of') }} as age_days,
         cast(visits as double) as visits,
@@ -29,6 +33,7 @@ measured as (
     select
         user_key,
         as_of,
+        one_user_in,
         cast(min(age_days) as double) as recency_days,
         cast(max(age_days) as double) as tenure_days,
         cast(min(case when key_events > 0 then age_days end) as double) as days_since_key_event,
@@ -48,7 +53,8 @@ measured as (
         sum(cast(evening_events as double)) as evening_events,
         sum(case when is_weekend then cast(1 as double) else 0 end) as weekend_days
     from days
-    group by user_key, as_of
+    group by user_key, as_of, one_user_in
+    having min(age_days) <= {{ longest_eligibility() }}
 ),
 
 breadth as (

@@ -61,6 +61,7 @@ stitched as (
 renamed as (
     select
         *,
+        cast({{ local_timestamp('event_ts') }} as date) as activity_date,
         user_id is null and named_at > event_ts and earlier_user_key != user_key as is_renamed
     from stitched
 ),
@@ -68,7 +69,10 @@ renamed as (
 identified as (
     select
         user_key,
+        activity_date,
         case when is_renamed then named_at else event_ts end as identified_at,
+        case when is_renamed then cast({{ local_timestamp('named_at') }} as date) else activity_date end
+            as identified_date,
         case when is_renamed then earlier_user_key end as earlier_user_key,
         {{ canonical_event_columns() | join(', ') }}
     from renamed

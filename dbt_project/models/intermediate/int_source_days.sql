@@ -4,7 +4,7 @@
 with events as (
     select
         source,
-        cast({{ local_timestamp('event_ts') }} as date) as day
+        activity_date as day
     from {{ ref('int_events_identified') }}
 ),
 

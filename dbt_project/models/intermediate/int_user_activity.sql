@@ -11,7 +11,6 @@ with placed as (
     select
         identified.*,
         {{ order_number(microseconds('identified.event_ts'), 'coalesce(ties.place, 1)') }} as in_order,
-        cast({{ local_timestamp('identified.event_ts') }} as date) as activity_date,
         {{ clock_slice('identified.event_ts', session_timeout_seconds()) }} as slice
     from {{ events_in_reach() }} as identified
     left join {{ ref('int_event_ties') }} as ties

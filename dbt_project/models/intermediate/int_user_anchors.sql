@@ -32,10 +32,7 @@ with anchoring as (
 {%- else %}
 
 with anchoring as (
-    select
-        *,
-        cast({{ local_timestamp('event_ts') }} as date) as activity_date
-    from {{ ref('int_events_identified') }} as events
+    select * from {{ ref('int_events_identified') }} as events
     where
         {{ in_region('users', 'events') }}
         and event_name = {{ quoted(anchor) }}

@@ -35,24 +35,45 @@ met as (
     {%- endfor %}
 ),
 
-in_turn as (
+remembered as (
+    select * from met
+    where known_until is null
+),
+
+forgotten as (
     select
         *,
-        min(case when known_until is null then known_from end) over (partition by user_key, kind, thing) as known_since,
         max(known_until) over (
             partition by user_key, kind, thing
             order by known_from, known_until rows between unbounded preceding and 1 preceding
         ) as seen_until
     from met
+    where known_until is not null
 ),
 
 spans as (
     select
         user_key,
         kind,
-        case when known_until > known_since then known_since else known_until end as known_until,
-        case when known_until is not null and seen_until > known_from then seen_until else known_from end as known_from
-    from in_turn
+        known_from,
+        known_until
+    from remembered
+    union all
+    select
+        forgotten.user_key,
+        forgotten.kind,
+        case when forgotten.seen_until > forgotten.known_from then forgotten.seen_until else forgotten.known_from end
+            as known_from,
+        case
+            when forgotten.known_until > remembered.known_from then remembered.known_from
+            else forgotten.known_until
+        end as known_until
+    from forgotten
+    left join remembered
+        on
+            forgotten.user_key = remembered.user_key
+            and forgotten.kind = remembered.kind
+            and forgotten.thing = remembered.thing
 ),
 
 user_breadth_known as (

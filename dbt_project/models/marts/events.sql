@@ -3,7 +3,7 @@
 with events as (
     select
         *,
-        cast({{ local_timestamp('event_ts') }} as date) as event_date,
+        activity_date as event_date,
         {{ clock_slice('event_ts', session_timeout_seconds()) }} as slice
     from {{ ref('int_events_identified') }}
 ),
