@@ -64,15 +64,13 @@
             touched.entry_grain = {{ row }}.entry_grain
             and touched.entry_period is not distinct from {{ row }}.entry_period
     )
-    {%- else -%}
+    {%- elif region == 'days' -%}
     exists (
         select 1 from {{ touched }} as touched
-        where
-            touched.user_key = {{ row }}.user_key
-            {%- if region == 'days' %}
-            and touched.activity_date = {{ row }}.activity_date
-            {%- endif %}
+        where touched.user_key = {{ row }}.user_key and touched.activity_date = {{ row }}.activity_date
     )
+    {%- else -%}
+    {{ row }}.user_key in (select touched.user_key from {{ touched }} as touched)
     {%- endif -%}
 {%- endmacro %}
 
