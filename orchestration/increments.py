@@ -5,15 +5,31 @@ is kept with each incremental model; where it has changed, the model and all tha
 dbt builds them anew. A build that was killed half-way leaves them missing, and the next one builds them.
 """
 
+import json
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import duckdb
 
+from orchestration import ledger
 from orchestration.fingerprints import fingerprints, models_of, parents_of
 from orchestration.settings import Settings
 from orchestration.warehouse import DbtFailed, connect, run_dbt
+
+
+@dataclass(frozen=True, kw_only=True)
+class Built:
+    """What a build has done.
+
+    Attributes:
+        results: dbt's result of each model and test that it ran; of no model if nothing has changed since they were.
+        passed_before: The unique ids of the tests that passed on the same tables before, and were not run again.
+    """
+
+    results: list[Any]
+    passed_before: Collection[str]
 
 
 def build(
@@ -24,9 +40,9 @@ def build(
     select: Sequence[str],
     run_id: str | None = None,
     say: Callable[[str], None] = lambda said: None,
-    parsed: Any = None,
+    parse: Callable[[], Any] = lambda: None,
     on_event: Callable[[Any], None] | None = None,
-) -> list[Any]:
+) -> Built:
     """Build and test some models, each at the cost of what is new where that is possible.
 
     What is new is found out at the first models and handed down, so those that this run has not built yet are built
@@ -39,11 +55,8 @@ def build(
         select: The names of the models, or other words of dbt for them.
         run_id: The run that this is a part of, as `ops.restatements` is to call it; by default, a run of its own.
         say: Told what is built anew, and why.
-        parsed: The project as dbt parsed it, to spare dbt reading it again.
+        parse: Gives the project as dbt parsed it, to spare dbt reading it again; asked only if there is work for dbt.
         on_event: Told of all that dbt says while it runs.
-
-    Returns:
-        dbt's result of each model and test; of tests alone if nothing has come or gone since the models were built.
 
     Raises:
         DbtFailed: A model or a test failed; what did succeed is kept.
@@ -52,34 +65,89 @@ def build(
         dropped = drop_outdated(connection, manifest, variables)
         seq = last_seq(connection)
         names = [*select, *unbuilt_ancestors(connection, manifest, select, run_id=run_id)]
-        up_to_date = is_up_to_date(connection, manifest, variables, names, seq=seq)
+        work = f"tests of {ledger.fingerprint_of(sorted(names))}"
+        state = state_of(connection, manifest, variables, names)
+        noted = ledger.known(connection, work, state)
+        is_same = is_up_to_date(connection, manifest, variables, names, seq=seq)
+        # Whether predictions are those that were taken in, only the state tells.
+        up_to_date = is_same and (noted is not None or not predictions_in(manifest, names))
+        found: dict[str, bool] = json.loads(noted) if noted is not None and up_to_date else {}
+        if not up_to_date:
+            ledger.forget(connection, work)
+    standing = {test for test, passed in found.items() if passed} - tests_of_lake(manifest)
     if up_to_date:
-        say("dbt: no dump has come or gone since these models were built; they are tested as they are")
+        say(f"dbt: nothing has changed since these models were built; {len(standing)} tests that passed stand")
     if dropped:
         say(f"dbt: built anew, for their definition or one they follow from has changed: {', '.join(dropped)}")
     if run_id is not None:
         os.environ["AVILA_RUN_ID"] = run_id
-    failure = None
-    try:
-        results = run_dbt(
-            [
-                *("test" if up_to_date else "build", "--select", *names),
-                *("--indirect-selection", "buildable", "--exclude-resource-type", "unit_test"),
-            ],
-            settings,
-            variables,
-            on_event,
-            parsed=parsed,
-        ).results
-    except DbtFailed as error:
-        results, failure = error.results, error
+    command = ["test" if up_to_date else "build", "--select", *names, "--indirect-selection", "buildable"]
+    command += ["--exclude-resource-type", "unit_test"]
+    if found:
+        command = ["test", "--select", *(manifest["nodes"][test]["name"] for test in found if test not in standing)]
+    failure, results = None, []
+    if not found or len(standing) < len(found):
+        try:
+            results = list(run_dbt(command, settings, variables, on_event, parsed=parse()).results)
+        except DbtFailed as error:
+            results, failure = error.results, error
+    found |= {r.node.unique_id: r.status == "pass" for r in results if r.node.resource_type == "test"}
     succeeded = [r.node.name for r in results if r.node.resource_type == "model" and r.status == "success"]
-    built = names if up_to_date else succeeded
     with connect(settings) as connection:
-        note_built(connection, manifest, variables, built=built, seq=seq, run_id=run_id)
+        if up_to_date:
+            note_standing(connection, names, run_id=run_id)
+        else:
+            note_built(connection, manifest, variables, built=succeeded, seq=seq, run_id=run_id)
+            state = state_of(connection, manifest, variables, names)
+        if up_to_date or failure is None:
+            ledger.note(connection, work, state, json.dumps(found))
     if failure is not None:
-        raise failure
-    return list(results)
+        raise DbtFailed(str(failure), results, standing) from failure
+    return Built(results=results, passed_before=standing)
+
+
+def state_of(
+    connection: duckdb.DuckDBPyConnection,
+    manifest: Mapping[str, Any],
+    variables: Mapping[str, Any],
+    names: Collection[str],
+) -> str:
+    """A fingerprint of all that decides what some models' tests find, but for the lake's own files."""
+    query = """
+        select model, fingerprint, built_seq, built_at::varchar from increments.built_models
+        where model in (select unnest(?)) order by model
+    """
+    built = connection.execute(query, [sorted(with_ancestors(manifest, names))]).fetchall()
+    macros = {key: macro["macro_sql"] for key, macro in manifest["macros"].items() if macro["package_name"] == "avila"}
+    tests = {key: [t["raw_code"], t["config"], t.get("test_metadata")] for key, t in tests_in(manifest).items()}
+    facts = built, macros, tests, variables, ledger.code_of("orchestration")
+    return ledger.fingerprint(connection, predictions_in(manifest, names), *facts)
+
+
+def tests_in(manifest: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """A manifest's tests by their unique ids."""
+    return {key: node for key, node in manifest["nodes"].items() if node["resource_type"] == "test"}
+
+
+def predictions_in(manifest: Mapping[str, Any], names: Iterable[str]) -> list[str]:
+    """The tables of predictions that some models read: what can change without a load."""
+    wanted = set(names)
+    nodes = [node for node in models_of(manifest).values() if node["name"] in wanted]
+    read = {parent for node in nodes for parent in node["depends_on"]["nodes"]}
+    return sorted(f"ml.{key.rsplit('.', 1)[1]}" for key in read if key.startswith("source.avila.ml."))
+
+
+def tests_of_lake(manifest: Mapping[str, Any]) -> set[str]:
+    """The tests that look at the lake itself, where a file may be lost or damaged between two nights."""
+    models = models_of(manifest)
+
+    def reads_lake(unique_id: str) -> bool:
+        if unique_id not in models:
+            return unique_id.startswith("source.")
+        is_stored = models[unique_id]["config"]["materialized"] in ("table", "incremental")
+        return not is_stored and any(map(reads_lake, models[unique_id]["depends_on"]["nodes"]))
+
+    return {key for key, node in tests_in(manifest).items() if any(map(reads_lake, node["depends_on"]["nodes"]))}
 
 
 def incremental_models(manifest: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
@@ -143,6 +211,13 @@ def unbuilt_ancestors(
     run_id: str | None,
 ) -> list[str]:
     """The models that some follow from, but for those among them and those that the run has built already."""
+    query = "select model from increments.built_models where run_id = ?"
+    built = {name for (name,) in connection.execute(query, [run_id]).fetchall()}
+    return sorted(with_ancestors(manifest, names) - built - set(names))
+
+
+def with_ancestors(manifest: Mapping[str, Any], names: Iterable[str]) -> set[str]:
+    """Some models, and all that they follow from; words that name no model are left out."""
     models = models_of(manifest)
     by_name = {node["name"]: unique_id for unique_id, node in models.items()}
     waiting = [by_name[name] for name in names if name in by_name]
@@ -152,9 +227,7 @@ def unbuilt_ancestors(
             if parent in models and parent not in seen:
                 seen.add(parent)
                 waiting.append(parent)
-    query = "select model from increments.built_models where run_id = ?"
-    built = {name for (name,) in connection.execute(query, [run_id]).fetchall()}
-    return sorted({models[unique_id]["name"] for unique_id in seen} - built - set(names))
+    return {models[unique_id]["name"] for unique_id in seen}
 
 
 def is_up_to_date(
@@ -165,17 +238,12 @@ def is_up_to_date(
     *,
     seq: int,
 ) -> bool:
-    """Whether all of some models were built from these definitions and loads, and from nothing else that may change."""
+    """Whether all of some models were built from these definitions and loads."""
     nodes = {node["name"]: node for node in models_of(manifest).values()}
     prints = fingerprints(manifest, variables)
     query = "select model, fingerprint from increments.built_models where built_seq = ?"
     built = dict(connection.execute(query, [seq]).fetchall())
-    return all(
-        name in nodes
-        and (built.get(name) == prints[name] or _is_ephemeral(nodes[name]))
-        and not any(parent.startswith("source.avila.ml.") for parent in nodes[name]["depends_on"]["nodes"])
-        for name in names
-    )
+    return all(name in nodes and (built.get(name) == prints[name] or _is_ephemeral(nodes[name])) for name in names)
 
 
 def behind(
@@ -234,6 +302,12 @@ def note_built(
         )
     connection.execute("delete from increments.event_changes where change_seq <= ?", [applied_seq(connection)])
     connection.commit()
+
+
+def note_standing(connection: duckdb.DuckDBPyConnection, names: Iterable[str], *, run_id: str | None) -> None:
+    """Note that a run has found some models to be as it would build them."""
+    query = "update increments.built_models set run_id = ? where model in (select unnest(?))"
+    connection.execute(query, [run_id, list(names)])
 
 
 def _is_incremental(node: Mapping[str, Any]) -> bool:

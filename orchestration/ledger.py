@@ -60,3 +60,8 @@ def known(connection: duckdb.DuckDBPyConnection, work: str, inputs: str) -> str 
 def note(connection: duckdb.DuckDBPyConnection, work: str, inputs: str, outcome: str) -> None:
     """Note what came of some work, in place of what came of it before."""
     connection.execute("insert or replace into increments.work_done values (?, ?, ?)", [work, inputs, outcome])
+
+
+def forget(connection: duckdb.DuckDBPyConnection, work: str) -> None:
+    """Take it that some work is still to be done."""
+    connection.execute("delete from increments.work_done where work = ?", [work])

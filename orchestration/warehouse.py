@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -119,12 +119,13 @@ INCREMENTS_TABLES = (
 class DbtFailed(Exception):  # noqa: N818 - reads as what happened
     """A dbt command failed; the message names each failed node and its reason.
 
-    ``results`` holds what dbt did get done, one result a node.
+    ``results`` holds what dbt did get done, one result a node; ``passed_before`` the tests that did not run again.
     """
 
-    def __init__(self, message: str, results: list[Any]) -> None:
+    def __init__(self, message: str, results: list[Any], passed_before: Collection[str] = ()) -> None:
         super().__init__(message)
         self.results = results
+        self.passed_before = passed_before
 
 
 @contextmanager

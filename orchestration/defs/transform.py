@@ -1,12 +1,13 @@
 """dbt models as assets, their tests as checks."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import nullcontext
 from graphlib import TopologicalSorter
 from typing import Any
 
 import duckdb
 from dagster import (
+    AssetCheckKey,
     AssetCheckResult,
     AssetCheckSeverity,
     AssetExecutionContext,
@@ -104,22 +105,27 @@ def dbt_models(context: AssetExecutionContext) -> Iterator[MaterializeResult[Any
     context.log.info(f"dbt: building {len(names)} models")
     failure, stopwatch = None, running(context.run_id)
     results: list[Any] = []
-    try:
+    passed_before: Collection[str] = ()
+
+    def read_project() -> Any:
         with stopwatch.part("dbt: read the project") if stopwatch else nullcontext():
-            parsed = parse(HOUSE)
+            return parse(HOUSE)
+
+    try:
         with retried(context, HOUSE.settings.retry_seconds):
-            results = build(
+            built = build(
                 HOUSE.settings,
                 HOUSE.declarations.dbt_vars(),
                 MANIFEST,
                 select=names,
                 run_id=context.run_id,
                 say=context.log.info,
-                parsed=parsed,
+                parse=read_project,
                 on_event=stopwatch.note_node if stopwatch else None,
             )
+            results, passed_before = built.results, built.passed_before
     except DbtFailed as error:
-        results, failure = error.results, error
+        results, passed_before, failure = error.results, error.passed_before, error
     seconds = {result.node.name: result.execution_time for result in results if result.status == "success"}
     if not any(result.node.resource_type == "model" for result in results) and failure is None:
         seconds = dict.fromkeys(names, 0.0)
@@ -148,11 +154,19 @@ def dbt_models(context: AssetExecutionContext) -> Iterator[MaterializeResult[Any
                         **_picture(context.instance, connection, node),
                     },
                 )
+    for test in passed_before:
+        if check := _selected_check(context, test):
+            yield AssetCheckResult(
+                asset_key=check.asset_key,
+                check_name=check.name,
+                passed=True,
+                description="It passed on the same tables before, and was not run again: nothing has changed since.",
+                metadata={"failing_rows": 0},
+            )
     for result in results:
         if result.node.resource_type != "test" or result.status == "skipped":
             continue
-        check = get_asset_check_key_for_test(MANIFEST, TRANSLATOR, result.node.unique_id, None)
-        if check is not None and check in context.selected_asset_check_keys:
+        if check := _selected_check(context, result.node.unique_id):
             yield AssetCheckResult(
                 asset_key=check.asset_key,
                 check_name=check.name,
@@ -163,6 +177,12 @@ def dbt_models(context: AssetExecutionContext) -> Iterator[MaterializeResult[Any
             )
     if failure is not None:
         raise Failure(f"dbt could not build or a test failed; the published marts stay as they are.\n{failure}")
+
+
+def _selected_check(context: AssetExecutionContext, test: str) -> AssetCheckKey | None:
+    """The check that a test of dbt is, if this run is to report it."""
+    check = get_asset_check_key_for_test(MANIFEST, TRANSLATOR, test, None)
+    return check if check in context.selected_asset_check_keys else None
 
 
 def _in_dependency_order() -> list[Mapping[str, Any]]:
