@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cached_property
 from typing import Any
 
 from dagster._core.storage.event_log import SqliteEventLogStorage
@@ -28,6 +29,11 @@ class OpenEventLog(SqliteEventLogStorage):
     ) -> "OpenEventLog":
         """As Dagster's configuration asks for it."""
         return cls(inst_data=inst_data, **config_value)
+
+    @cached_property
+    def supports_asset_checks(self) -> bool:
+        """Whether there is a table for them: Dagster asks before each of their events."""
+        return bool(super().supports_asset_checks)
 
     @contextmanager
     def _connect(self, shard: str) -> Iterator[Connection]:
