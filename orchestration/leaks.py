@@ -88,9 +88,7 @@ def _hand_over_past(settings: Settings, scratch: Settings, zone: str, users: int
             "and (user_key in (from main.sample) or earlier_user_key in (from main.sample))"
         )
         columns = ", ".join(
-            name
-            for name, *_ in connection.execute(f"describe {events}").fetchall()
-            if name not in WORKED_OUT
+            name for name, *_ in connection.execute(f"describe {events}").fetchall() if name not in WORKED_OUT
         )
         midnight = f"cast(timezone('{zone}', cast('{as_of}' as timestamp)) at time zone 'UTC' as timestamp)"
         path = scratch.lake / "past.parquet"

@@ -10,7 +10,7 @@
         select known.*, {{ place_in_sample('user_key') }} as place from {{ ref(name) }} as known
         where {{ in_region('users', 'known') }}
     ) as known
-    inner join {{ ref('int_cutoffs') }} as cutoffs on {{ is_seen_at_cutoff() }}
+    inner join {{ ref('int_cutoffs') }} as cutoffs on {{ is_seen_at_cutoff('known.place') }}
     {%- if is_increment() %}
     union all
     select
@@ -18,7 +18,8 @@
         cutoffs.one_user_in,
         known.*
     from (
-        select known.*, {{ place_in_sample('user_key') }} as place from {{ ref(name) }} as known
+        {#- Most nights ask for now alone, which looks at every user: no place needs to be worked out. #}
+        select known.*, cast(null as bigint) as place from {{ ref(name) }} as known
         where not {{ in_region('users', 'known') }}
     ) as known
     inner join (
@@ -26,16 +27,17 @@
         where (cutoffs.as_of, cutoffs.one_user_in) not in (
             select stored.as_of, stored.one_user_in from {{ this }} as stored
         )
-    ) as cutoffs on {{ is_seen_at_cutoff() }}
+    ) as cutoffs on {{ is_seen_at_cutoff(place_in_sample('known.user_key')) }}
     {%- endif %}
 {%- endmacro %}
 
 
-{# Whether a cutoff looks at the user of a row with `known_from` and `known_until`, and sees the row. #}
-{% macro is_seen_at_cutoff() -%}
+{# Whether a cutoff looks at the user of a row with `known_from` and `known_until`, whose place in samples is given, and
+   sees the row. #}
+{% macro is_seen_at_cutoff(place) -%}
     cutoffs.as_of > known.known_from
     and cutoffs.as_of <= coalesce(known.known_until, cast('9999-12-31' as date))
-    and known.place % cutoffs.one_user_in = 0
+    and (cutoffs.one_user_in = 1 or {{ place }} % cutoffs.one_user_in = 0)
 {%- endmacro %}
 
 

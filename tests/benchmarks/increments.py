@@ -31,7 +31,13 @@ MODELS = (
     "int_events_identified int_user_activity int_activity_sessionized sessions user_days users cohort_retention "
     "rfm_scores funnel_users funnel_steps events"
 )
-"""What a full build is measured by; what they are made from comes with them."""
+"""What a build is measured by; what they are made from comes with them, the features of users' scores too."""
+FEATURES = (
+    *("int_events_known", "int_user_slices_known", "int_user_days_known", "int_user_breadth_known"),
+    *("int_user_origins_known", "int_user_active_periods", "int_cutoffs", "int_outcome_keys"),
+    *("user_snapshots", "churn_features", "conversion_features"),
+)
+"""What is built for the scores alone, and no part of what is held against the sort."""
 
 EVENTS = """
 copy (
@@ -160,6 +166,7 @@ def build(settings: Settings, select: str) -> None:
     results = run_dbt(["run", "--select", *select.split()], settings, said, note).results
     with connect(settings) as connection:
         note_built(connection, manifest, said, built=[result.node.name for result in results], seq=seq)
+    (settings.root / "costs.json").write_text(json.dumps(costs))
     for name in sorted(costs, key=lambda name: -costs[name])[:14]:
         print(f"  {costs[name]:7.2f} CPU s  {name}", file=sys.stderr)  # noqa: T201
 
@@ -176,6 +183,12 @@ def sort(settings: Settings) -> None:
             order by coalesce(user_id, anonymous_id), event_ts
             """
         )
+
+
+def of_features(root: Path) -> float:
+    """CPU seconds that the last build spent on features."""
+    costs = json.loads((root / "costs.json").read_text())
+    return float(sum(costs.get(name, 0.0) for name in FEATURES))
 
 
 def measured(
@@ -208,7 +221,10 @@ def main() -> None:
         sort(settings) if step == "sort" else build(settings, select)
         return
     table = Table(title="Models: CPU seconds", title_justify="left")
-    for heading in ("events", "sort", "full build", "x sort", "peak MB", "increment", "% of full", "nothing new"):
+    for heading in (
+        *("events", "sort", "full build", "of features", "rest x sort", "peak MB"),
+        *("increment", "of features", "% of full", "nothing new"),
+    ):
         table.add_column(heading, justify="right")
     for events in options.events:
         with tempfile.TemporaryDirectory(dir=options.at) as scratch:
@@ -216,14 +232,17 @@ def main() -> None:
             shop.land_history()
             floor, _, _ = measured("sort", shop.settings.root, "")
             full, _, peak = measured("build", shop.settings.root, options.select)
+            full_features = of_features(shop.settings.root)
             shop.land_night()
             night, _, _ = measured("build", shop.settings.root, options.select)
+            night_features = of_features(shop.settings.root)
             idle, _, _ = measured("build", shop.settings.root, options.select)
             table.add_row(
-                f"{events:,}", f"{floor:.1f}", f"{full:.1f}", f"{full / floor:.2f}", f"{peak:,.0f}", f"{night:.1f}",
+                f"{events:,}", f"{floor:.1f}", f"{full:.1f}", f"{full_features:.1f}",
+                f"{(full - full_features) / floor:.2f}", f"{peak:,.0f}", f"{night:.1f}", f"{night_features:.1f}",
                 f"{100 * night / full:.1f}", f"{idle:.1f}",
             )  # fmt: skip
-    Console(width=100).print(table)
+    Console(width=120).print(table)
     Console().print(
         f"Days from {FIRST_DAY} to {FIRST_DAY + timedelta(days=DAYS - 1)}; memory limit {Settings().memory_limit}."
     )

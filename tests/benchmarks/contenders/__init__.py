@@ -13,3 +13,5 @@ LOOKBACK_DAYS = 30
 GRAINS = {"day": "1d", "week": "1w", "month": "1mo"}
 WINDOWS = {"7d": 7, "30d": 30, "90d": 90, "lifetime": 10_000}
 """Days before a snapshot that its measures look back."""
+ELIGIBLE_DAYS = 90
+"""For so long after an event a user has a snapshot."""

@@ -6,6 +6,7 @@ from pathlib import Path
 import chdb
 
 from tests.benchmarks.contenders import (
+    ELIGIBLE_DAYS,
     GRAINS,
     KEY_EVENT,
     TIMEOUT_SECONDS,
@@ -227,4 +228,5 @@ def user_snapshots() -> str:
             where as_of > known_from and as_of <= known_until
         )
         group by user_key, as_of
+        having recency_days <= {ELIGIBLE_DAYS}
         """

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from tests.benchmarks.contenders import (
+    ELIGIBLE_DAYS,
     KEY_EVENT,
     TIMEOUT_SECONDS,
     WINDOWS,
@@ -196,6 +197,7 @@ def user_snapshots(events: Path, out: Path) -> None:
             features = features.join(sums.add_suffix(f"_{window}"))
             features[f"active_days_{window}"] = by_user["activity_date"].nunique()
         features["page_views_30d"] = seen[seen["age"] <= 30].groupby("user_key", observed=True)["page_views"].sum()
+        features = features[features["recency_days"] <= ELIGIBLE_DAYS]
         windowed = [column for column in features if str(column).endswith("d") or str(column).endswith("lifetime")]
         snapshots.append(features.fillna(dict.fromkeys(windowed, 0)).assign(as_of=as_of).reset_index())
     write(pd.concat(snapshots), out)

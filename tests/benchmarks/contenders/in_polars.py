@@ -6,6 +6,7 @@ from pathlib import Path
 import polars as pl
 
 from tests.benchmarks.contenders import (
+    ELIGIBLE_DAYS,
     GRAINS,
     KEY_EVENT,
     TIMEOUT_SECONDS,
@@ -216,6 +217,7 @@ def user_snapshots(events: Path, out: Path) -> None:
             .with_columns(age=(pl.lit(as_of) - pl.col("activity_date")).dt.total_days())
             .group_by("user_key")
             .agg(**measures)
+            .filter(pl.col("recency_days") <= ELIGIBLE_DAYS)
             .with_columns(as_of=pl.lit(as_of))
         )
     pl.concat(snapshots).sink_parquet(out)
