@@ -20,6 +20,12 @@ from orchestration.warehouse import connect, run_dbt
 
 SHARED_DATA = PROJECT_ROOT.parent / "shared" / "data"
 
+
+def mostly_slow(every: Iterable[Any], *quick: Any) -> list[Any]:
+    """A test's parameters, of which `make test` runs the quick ones and `make proofs` the others."""
+    return [one if one in quick else pytest.param(one, marks=pytest.mark.slow) for one in every]
+
+
 # The UK shop of the public data, as an analyst would declare it; {path} is where its dumps lie.
 RETAIL = """
 reporting_timezone: Europe/London

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from orchestration.settings import Settings
 from orchestration.warehouse import run_dbt
-from tests.conftest import cohorts, write_lake
+from tests.conftest import cohorts, mostly_slow, write_lake
 from tests.dbt_project.histories import Happened, Project, happened
 from tests.oracles.behaviour import deduplicate, identify, local_date, sessionize
 from tests.oracles.cohorts import PERIOD, Cell, Member, Visit, brackets, members, properties, retention, shown
@@ -205,7 +205,7 @@ def hold(history: list[Happened], anchor: str) -> None:
                 law(Case.of(rows, anchor), marts)
 
 
-@pytest.mark.parametrize("anchor", ANCHORS)
+@pytest.mark.parametrize("anchor", mostly_slow(ANCHORS, "first_key_event"))
 def test_cohorts_are_as_in_plain_python(anchor: str) -> None:
     @seed(anchor)
     @FEW

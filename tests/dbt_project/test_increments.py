@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, Phase, assume, given, seed, settings
 
-from tests.conftest import cohorts
+from tests.conftest import cohorts, mostly_slow
 from tests.dbt_project.histories import (
     DONE,
     FUNNELS,
@@ -237,7 +237,7 @@ def test_values_that_stay_where_they_were_are_caught(model: str) -> None:
     assert any("marts.funnel_steps" in found for found in differences("London", VALUES_THAT_TURN, mutant))
 
 
-@pytest.mark.parametrize("mutant", [USUAL, *(pytest.param(name, marks=pytest.mark.slow) for name in OTHERS)])
+@pytest.mark.parametrize("mutant", mostly_slow([USUAL, *OTHERS], USUAL))
 def test_a_cheaper_rule_is_caught(mutant: str) -> None:
     """The property can tell: each rule that recomputes less than it must is found wrong by random histories."""
     mutated = project("Kathmandu")

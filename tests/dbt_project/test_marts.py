@@ -11,7 +11,7 @@ import duckdb
 import pandas as pd
 import pytest
 
-from tests.conftest import BuildWarehouse, funnel
+from tests.conftest import BuildWarehouse, funnel, mostly_slow
 from tests.oracles.behaviour import (
     Event,
     Session,
@@ -24,7 +24,6 @@ from tests.oracles.behaviour import (
 )
 
 ZONES = ["UTC", "America/Sao_Paulo", "Asia/Kathmandu", "Europe/London"]
-QUICK = ("America/Sao_Paulo", "Asia/Kathmandu")
 CUTOFFS = [datetime(2025, 3, 31), datetime(2025, 3, 24), datetime(2025, 4, 7)]
 TIMEOUT = timedelta(minutes=30)
 
@@ -87,10 +86,7 @@ class Case:
         return days
 
 
-@pytest.fixture(
-    scope="module",
-    params=[zone if zone in QUICK else pytest.param(zone, marks=pytest.mark.slow) for zone in ZONES],
-)
+@pytest.fixture(scope="module", params=mostly_slow(ZONES, "Asia/Kathmandu"))
 def case(request: pytest.FixtureRequest, build_warehouse: BuildWarehouse) -> Case:
     return Case(build_warehouse, request.param, seed=ZONES.index(request.param))
 
@@ -223,7 +219,7 @@ def in_detail(events: Iterable[Event]) -> pd.DataFrame:
     )
 
 
-@pytest.mark.parametrize("cutoff", [CUTOFFS[0], *(pytest.param(one, marks=pytest.mark.slow) for one in CUTOFFS[1:])])
+@pytest.mark.parametrize("cutoff", mostly_slow(CUTOFFS, CUTOFFS[0]))
 def test_features_never_see_their_future(build_warehouse: BuildWarehouse, cutoff: datetime) -> None:
     """Features as of a date equal those of a warehouse that ends at that date's midnight: what came after, late copies
     and logins among it, changes none."""

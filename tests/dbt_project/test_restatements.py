@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from tests.conftest import Load
+from tests.conftest import Load, mostly_slow
 from tests.dbt_project.histories import FUNNELS, Outcome, Project, Warehouse
 
 EVENTS = "marts.events"
@@ -186,10 +186,7 @@ CHANGES: dict[str, tuple[dict[str, Any], Callable[[set[str]], set[str]]]] = {
 }
 
 
-@pytest.mark.parametrize(
-    "change",
-    ["sessions", *(pytest.param(change, marks=pytest.mark.slow) for change in CHANGES if change != "sessions")],
-)
+@pytest.mark.parametrize("change", mostly_slow(CHANGES, "sessions"))
 def test_a_changed_definition_rebuilds_what_depends_on_it(built: Warehouse, tmp_path: Path, change: str) -> None:
     variables, rebuilt = CHANGES[change]
     changed = Project.parse({**project().variables, **variables})

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.conftest import BuildWarehouse, cohorts
+from tests.conftest import BuildWarehouse, cohorts, mostly_slow
 
 USERS = 3_000
 ZONE = "Asia/Kathmandu"
@@ -82,7 +82,7 @@ class ClickHouse:
         return {cohort: [int(count) for count in users] for cohort, users in rows}
 
 
-@pytest.mark.parametrize("anchor", ANCHORS)
+@pytest.mark.parametrize("anchor", mostly_slow(ANCHORS, "first_seen"))
 def test_no_cell_differs(anchor: str, build_warehouse: BuildWarehouse, tmp_path: Path) -> None:
     events = fuzzed(seed=len(anchor))
     marts = build_warehouse(

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from orchestration.settings import Settings
 from orchestration.warehouse import run_dbt
-from tests.conftest import SHARED_DATA, BuildWarehouse, write_lake
+from tests.conftest import SHARED_DATA, BuildWarehouse, mostly_slow, write_lake
 from tests.dbt_project.histories import Happened, Project, happened
 from tests.oracles.behaviour import Event, deduplicate, identify, local_date
 from tests.oracles.rfm import SEGMENTS, Money, as_of_dates, scores, transitions
@@ -123,7 +123,7 @@ FEW = settings(
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("lookback_days", LOOKBACKS)
+@pytest.mark.parametrize("lookback_days", mostly_slow(LOOKBACKS, 35))
 def test_rfm_is_as_in_plain_python(lookback_days: int | None) -> None:
     @seed(f"rfm {lookback_days}")
     @FEW

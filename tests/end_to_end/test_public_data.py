@@ -7,7 +7,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from tests.conftest import RETAIL, SHARED_DATA
+from tests.conftest import RETAIL, SHARED_DATA, mostly_slow
 from tests.end_to_end.conftest import Night, RunNight
 
 
@@ -162,14 +162,7 @@ DATA_SETS = {
 }
 
 
-QUICK = ("rees46_multicategory", "uk_online_retail")
-"""Those that `make test` runs: a web shop's log, and 305 files of purchases."""
-
-
-@pytest.fixture(
-    scope="module",
-    params=[name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in DATA_SETS],
-)
+@pytest.fixture(scope="module", params=mostly_slow(DATA_SETS, "rees46_multicategory"))
 def case(
     request: pytest.FixtureRequest, run_night: RunNight, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Expected, Night]:
