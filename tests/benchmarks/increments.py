@@ -37,7 +37,7 @@ FEATURES = (
     *("int_user_origins_known", "int_user_active_periods", "int_cutoffs", "int_outcome_keys"),
     *("user_snapshots", "churn_features", "conversion_features"),
 )
-"""What is built for the scores alone, and no part of what is held against the sort."""
+"""What such a build makes for the scores alone, and no part of what is held against the sort."""
 
 EVENTS = """
 copy (
@@ -145,6 +145,25 @@ def variables() -> dict[str, Any]:
     return {**said, "funnels": said["funnels"][:1]}
 
 
+class ModelCosts:
+    """CPU seconds by model: dbt tells it when one begins and ends, one after the other."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._since = 0.0
+
+    def __call__(self, event: Any) -> None:
+        """Take note of an event of dbt's."""
+        if event.info.name == "NodeStart":
+            self._since = time.process_time()
+        if event.info.name == "NodeFinished":
+            self.seconds[event.data.node_info.node_name] = time.process_time() - self._since
+
+    def write(self, root: Path) -> None:
+        """Leave them where the process that measures looks for them."""
+        (root / "costs.json").write_text(json.dumps(self.seconds))
+
+
 def build(settings: Settings, select: str) -> None:
     """Run the models as a night does, without their tests."""
     said = variables()
@@ -153,22 +172,13 @@ def build(settings: Settings, select: str) -> None:
     with connect(settings) as connection:
         drop_outdated(connection, manifest, said)
         seq = last_seq(connection)
-    costs: dict[str, float] = {}
-    since = 0.0
-
-    def note(event: Any) -> None:
-        nonlocal since
-        if event.info.name == "NodeStart":
-            since = time.process_time()
-        if event.info.name == "NodeFinished":
-            costs[event.data.node_info.node_name] = time.process_time() - since
-
-    results = run_dbt(["run", "--select", *select.split()], settings, said, note).results
+    costs = ModelCosts()
+    results = run_dbt(["run", "--select", *select.split()], settings, said, costs).results
     with connect(settings) as connection:
         note_built(connection, manifest, said, built=[result.node.name for result in results], seq=seq)
-    (settings.root / "costs.json").write_text(json.dumps(costs))
-    for name in sorted(costs, key=lambda name: -costs[name])[:14]:
-        print(f"  {costs[name]:7.2f} CPU s  {name}", file=sys.stderr)  # noqa: T201
+    costs.write(settings.root)
+    for name, seconds in sorted(costs.seconds.items(), key=lambda cost: -cost[1])[:14]:
+        print(f"  {seconds:7.2f} CPU s  {name}", file=sys.stderr)  # noqa: T201
 
 
 def sort(settings: Settings) -> None:

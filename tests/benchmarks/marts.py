@@ -18,7 +18,6 @@ import tempfile
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 import duckdb
 from rich.console import Console
@@ -26,7 +25,7 @@ from rich.table import Table
 
 from orchestration.settings import PROJECT_ROOT, Settings
 from orchestration.warehouse import connect, run_dbt
-from tests.benchmarks.increments import Shop, variables
+from tests.benchmarks.increments import ModelCosts, Shop, variables
 
 CONTENDERS = ("chdb", "polars", "pandas")
 JOURNEYS = ("funnel_users", "path_transitions", "attribution")
@@ -94,22 +93,14 @@ def cpu_seconds(whose: int = resource.RUSAGE_SELF) -> float:
 
 def build(root: Path) -> None:
     """Build the marts and what they are made from, and note the CPU seconds of each."""
-    settings, since, costs = Settings(data_dir=root), 0.0, {}
-
-    def note(event: Any) -> None:
-        nonlocal since
-        if event.info.name == "NodeStart":
-            since = cpu_seconds()
-        if event.info.name == "NodeFinished":
-            costs[event.data.node_info.node_name] = cpu_seconds() - since
-
+    settings, costs = Settings(data_dir=root), ModelCosts()
     with connect(settings):
         pass
     # The others know no sample of the past.
     said = {**variables(), "training": {"snapshots": 10**9}}
     run_dbt(["parse"], settings, said)
-    run_dbt(["run", "--select", *(f"+{mart}" for mart in QUESTIONS)], settings, said, note)
-    (root / "costs.json").write_text(json.dumps(costs))
+    run_dbt(["run", "--select", *(f"+{mart}" for mart in QUESTIONS)], settings, said, costs)
+    costs.write(root)
 
 
 def cost_of_marts(root: Path) -> dict[str, dict[str, float]]:
