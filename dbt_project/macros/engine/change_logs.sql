@@ -1,6 +1,6 @@
 {# Which users' events changed, when and why: what every model downstream goes by until all have taken it in. A build
    that is killed half-way finds it here. #}
-{% macro log_event_changes(key) -%}
+{% macro log_event_changes(recomputed) -%}
     {%- set went = loads_that_went() -%}
     insert into {{ record('increments', 'event_changes') }}
     with reasons as (
@@ -16,9 +16,7 @@
             or coalesce(come.event_name, '') in ({{ text_list(var('key_events')) }})
             or coalesce(gone.revenue, 0) != 0
             or coalesce(come.revenue, 0) != 0 as is_purchase
-        from gone
-        full outer join come on {{ same_row(key, 'gone', 'come') }}
-        cross join (select max(event_ts) as last_event_ts from {{ this }}) as stored
+        from {{ event_differences(recomputed) }}
     ),
 
     changes as (
@@ -44,6 +42,17 @@
 {%- endmacro %}
 
 
+{# The events that differ, as they were stored (`gone`) and as they are recomputed (`come`), beside the last moment of all
+   that was stored. #}
+{% macro event_differences(recomputed) -%}
+    differing
+        left join intermediate.int_events_stored as gone on differing.stored_row = gone.stored_row
+        left join (select *, {{ row_address() }} as recomputed_row from {{ recomputed }}) as come
+            on differing.recomputed_row = come.recomputed_row
+        cross join (select max(event_ts) as last_event_ts from {{ this }}) as stored
+{%- endmacro %}
+
+
 {# Why an event differs from what is stored. #}
 {% macro event_change_reason(went) -%}
     case
@@ -58,7 +67,7 @@
 
 {# How many rows of a table this build added, removed and changed, and why: for which changes to its user's events,
    where it has a user. #}
-{% macro log_restatements(key, columns) -%}
+{% macro log_restatements(recomputed, columns) -%}
     {%- set is_events = this.identifier == 'int_events_identified' -%}
     insert into {{ record('ops', 'restatements') }}
     with differences as (
@@ -70,15 +79,11 @@
             {%- else -%}
             'other tables' as reason,
             {%- endif %}
-            gone.{{ key[0] }} is null as is_added,
-            come.{{ key[0] }} is null as is_removed
-        from gone
-        full outer join come on {{ same_row(key, 'gone', 'come') }}
-        {%- if is_events %}
-        cross join (select max(event_ts) as last_event_ts from {{ this }}) as stored
-        {%- elif 'user_key' in columns %}
-        left join intermediate.int_touched_users as touched
-            on touched.user_key = coalesce(come.user_key, gone.user_key)
+            differing.stored_row is null as is_added,
+            differing.recomputed_row is null as is_removed
+        from {{ event_differences(recomputed) if is_events else 'differing' }}
+        {%- if not is_events and 'user_key' in columns %}
+        left join intermediate.int_touched_users as touched on differing.user_key = touched.user_key
         {%- endif %}
     )
 

@@ -11,6 +11,7 @@
     {%- set stored, recomputed = arguments['target_relation'], arguments['temp_relation'] -%}
     {%- set key = [arguments['unique_key']] if arguments['unique_key'] is string else arguments['unique_key'] -%}
     {%- set columns = arguments['dest_columns'] | map(attribute='quoted') | join(', ') -%}
+    {%- set names = arguments['dest_columns'] | map(attribute='name') | list -%}
     {%- set meta = config.get('meta') -%}
     {%- set region = meta.get('region') -%}
     {%- set in_region -%}
@@ -23,35 +24,44 @@
     {%- endset -%}
 
     create or replace temp table differing as
-    select {{ columns }}, max(stored_row) as stored_row
+    select
+        stored.stored_row,
+        recomputed.recomputed_row
+        {%- if 'user_key' in names %},
+        coalesce(recomputed.user_key, stored.user_key) as user_key
+        {%- endif %}
     from (
         {% if meta.get('stored_in') -%}
-        select {{ columns }}, stored_row from intermediate.{{ meta.get('stored_in') }}
+        select * from intermediate.{{ meta.get('stored_in') }}
         {%- else -%}
-        select {{ columns }}, {{ row_address() }} as stored_row from {{ stored }} as stored where {{ in_region }}
+        select *, {{ row_address() }} as stored_row from {{ stored }} as stored where {{ in_region }}
         {%- endif %}
-        union all
-        select {{ columns }}, null as stored_row from {{ recomputed }}
-    ) as stored_and_recomputed
-    group by {{ columns }}
-    having count(*) != 2 * count(stored_row);
-
-    create or replace temp view gone as select {{ columns }} from differing where stored_row is not null;
-    create or replace temp view come as select {{ columns }} from differing where stored_row is null;
+    ) as stored
+    full outer join (
+        select *, {{ row_address() }} as recomputed_row from {{ recomputed }}
+    ) as recomputed on {{ same_row(key, 'stored', 'recomputed') }}
+    where
+        stored.stored_row is null
+        or recomputed.recomputed_row is null
+        {%- for column in names if column not in key %}
+        or stored.{{ adapter.quote(column) }} is distinct from recomputed.{{ adapter.quote(column) }}
+        {%- endfor %};
 
     {% if this.identifier == 'int_events_identified' -%}
-        {{ log_event_changes(key) }}
+        {{ log_event_changes(recomputed) }}
     {%- endif %}
     {% if this.schema == 'marts' or this.identifier == 'int_events_identified' -%}
-        {{ log_restatements(key, arguments['dest_columns'] | map(attribute='name') | list) }}
+        {{ log_restatements(recomputed, names) }}
     {%- endif %}
 
     delete from {{ stored }}
     where {{ row_address() }} in (select differing.stored_row from differing where differing.stored_row is not null);
-    insert into {{ stored }} ({{ columns }}) select {{ columns }} from come;
+    insert into {{ stored }} ({{ columns }})
+    select {{ columns }} from {{ recomputed }}
+    where {{ row_address() }} in (
+        select differing.recomputed_row from differing where differing.recomputed_row is not null
+    );
 
-    drop view gone;
-    drop view come;
     drop table differing;
 {%- endmacro %}
 
