@@ -42,7 +42,8 @@ event_copies as (
     {%- if went %}
     where load_id not in ({{ text_list(went) }})
     {%- endif %}
-    union all
+    {#- What a build that was killed has stored comes again, and what is left behind may be stored: once is enough. #}
+    {{ 'union' if stored('int_events_identified') else 'union all' }}
     select {{ columns }} from left_behind
 )
 

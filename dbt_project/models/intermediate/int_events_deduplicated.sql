@@ -1,40 +1,17 @@
 {{ config(materialized='view') }}
 
-{#- Only the few ids that may occur more than once pay for ranking. The copies are read twice: to keep them all at hand
-    for that would cost more. -#}
-
-{%- set event_hash = row_hash(['copies.source', 'copies.event_id']) %}
-
-with repeats as (
-    select * from {{ ref('int_event_repeats') }}
-),
-
-once as (
-    select {{ canonical_event_columns() | join(', ') }} from {{ ref('int_event_copies') }} as copies
-    where {{ event_hash }} not in (select repeats.event_hash from repeats)
-),
-
-ranked as (
-    select
-        copies.*,
-        row_number() over (
-            partition by copies.source, copies.event_id
-            order by
-                copies.event_ts,
-                {{ content_hash('copies') }},
-                copies.dump_file,
-                copies.dump_row,
-                copies.load_id
-        ) as copy_rank
-    from {{ ref('int_event_copies') }} as copies
-    where {{ event_hash }} in (select repeats.event_hash from repeats)
+with duplicates as (
+    select * from {{ ref('int_event_duplicates') }}
 ),
 
 deduplicated as (
-    select * from once
-    union all
-    select {{ canonical_event_columns() | join(', ') }} from ranked
-    where copy_rank = 1
+    select copies.*
+    from {{ ref('int_event_copies') }} as copies
+    left join duplicates
+        on
+            copies.load_id = duplicates.load_id
+            and copies.dump_row = duplicates.dump_row
+    where duplicates.load_id is null
 )
 
 select * from deduplicated

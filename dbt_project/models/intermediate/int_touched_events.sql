@@ -51,13 +51,7 @@ other_copies as (
 known as (
     select {{ row_address() }} as stored_row
     from {{ stored_events }} as stored_events
-    where
-        exists (
-            select 1 from keys
-            where
-                keys.source = stored_events.source
-                and keys.event_id = stored_events.event_id
-        )
+    where (stored_events.source, stored_events.event_id) in (select keys.source, keys.event_id from keys)
 ),
 
 changes as (
