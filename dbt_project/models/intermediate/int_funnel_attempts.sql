@@ -22,6 +22,7 @@ hop_1 as (
         moments.funnel,
         moments.user_key,
         moments.event_ts as entered_at,
+        moments.activity_date as entry_date,
         moments.to_step as first_run,
         {{ add_seconds('moments.event_ts', 'declared.window_seconds') }} as expires_at,
         {%- for number in exclusions %}
@@ -41,6 +42,7 @@ hop_{{ hop }} as (
         earlier.funnel,
         earlier.user_key,
         earlier.entered_at,
+        earlier.entry_date,
         earlier.first_run,
         earlier.expires_at,
         {%- for number in exclusions %}
@@ -57,6 +59,7 @@ hop_{{ hop }} as (
             and earlier.user_key = moments.user_key
             and earlier.next_at = moments.event_ts
             and earlier.steps_completed + 1 = moments.from_step
+            and moments.from_step >= {{ hop }}
     where earlier.next_at <= {{ may_go_on_until('earlier') }}
 ),
 {% endfor %}
@@ -77,6 +80,7 @@ attempts as (
         hops.funnel,
         hops.user_key,
         hops.entered_at,
+        hops.entry_date,
         hops.first_run,
         hops.steps_completed,
         {{ precedence('hops') }} as precedence,
@@ -89,6 +93,7 @@ attempts as (
         funnel,
         user_key,
         entered_at,
+        entry_date,
         1 as first_run,
         steps_completed,
         steps_completed as precedence,

@@ -8,7 +8,6 @@
 with attempts as (
     select
         *,
-        cast({{ local_timestamp('entered_at') }} as date) as entry_date,
         {% if any_strict -%}
         {{ sort_key(['-precedence', 'entered_at', 'last_step_at', '-first_run']) }} as in_order
         {%- else -%}

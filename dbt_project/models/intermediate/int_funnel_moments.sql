@@ -47,6 +47,7 @@ linked as (
         funnel,
         user_key,
         event_ts,
+        activity_date,
         from_step,
         to_step,
         {%- for number in exclusions %}
@@ -68,6 +69,7 @@ moments as (
         linked.funnel,
         linked.user_key,
         linked.event_ts,
+        linked.activity_date,
         linked.from_step,
         {%- for number in exclusions %}
         linked.excluded_{{ number }}_at,

@@ -1,15 +1,31 @@
 {{ config(materialized='ephemeral') }}
 
 {#- A period constrains the first step only: in each, a user counts once, by the best entry of that period. A day's is
-    known already, and that of all time. -#}
+    known already, and that of all time. The periods are chosen before the best of each is: all would cost more. -#}
 
 {%- set in_order = order_number('-precedence', microseconds('entered_at')) %}
+{%- set touched_funnels = in_touched_funnels(ref('int_touched_funnels')) if funnels_with('breakdown') %}
 
-with period_entries as (
+with {% for grain in ['day', 'week', 'month'] -%}
+{{ grain }}_entries as (
+    select * from (
+        select
+            *,
+            {{ quoted(grain) }} as entry_grain,
+            {{ period_start(grain, 'entry_date') }} as entry_period
+        from {{ ref('int_funnel_entries') }}
+    ) as entries
+    where
+        {{ in_region('periods', 'entries', anew=not stored('funnel_steps')) }}
+        {%- if touched_funnels %} or {{ touched_funnels }}{% endif %}
+),
+
+{% endfor -%}
+period_entries as (
     select
         funnel,
-        'day' as entry_grain,
-        entry_date as entry_period,
+        entry_grain,
+        entry_period,
         entered_at,
         precedence,
         steps_completed,
@@ -19,13 +35,13 @@ with period_entries as (
         step_times,
         user_key,
         breakdown
-    from {{ ref('int_funnel_entries') }}
+    from day_entries
     {%- for grain in ['week', 'month'] %}
     union all
     select
         funnel,
-        {{ quoted(grain) }} as entry_grain,
-        {{ period_start(grain, 'entry_date') }} as entry_period,
+        entry_grain,
+        entry_period,
         min_by(entered_at, {{ in_order }}) as entered_at,
         max(precedence) as precedence,
         min_by(steps_completed, {{ in_order }}) as steps_completed,
@@ -35,8 +51,8 @@ with period_entries as (
         min_by(step_times, {{ in_order }}) as step_times,
         user_key,
         min_by(breakdown, {{ in_order }}) as breakdown
-    from {{ ref('int_funnel_entries') }}
-    group by funnel, user_key, {{ period_start(grain, 'entry_date') }}
+    from {{ grain }}_entries
+    group by funnel, entry_grain, entry_period, user_key
     {%- endfor %}
     union all
     select
@@ -56,16 +72,9 @@ with period_entries as (
     from {{ ref('funnel_users') }}
 ),
 
-touched_entries as (
+counted_entries as (
     select * from period_entries
-    where
-        (
-            {{ in_region('periods', 'period_entries', anew=not stored('funnel_steps')) }}
-            {%- if funnels_with('breakdown') %}
-            or {{ in_touched_funnels(ref('int_touched_funnels')) }}
-            {%- endif %}
-        )
-        and not {{ is_left_out('period_entries') }}
+    where not {{ is_left_out('period_entries') }}
 )
 
-select * from touched_entries
+select * from counted_entries

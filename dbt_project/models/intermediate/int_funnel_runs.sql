@@ -17,6 +17,7 @@ lone as (
         lone_events.funnel,
         lone_events.user_key,
         lone_events.event_ts,
+        lone_events.activity_date,
         declared.path_number as from_step,
         declared.path_number as to_step
     from {{ ref('int_funnel_step_events') }} as lone_events
@@ -25,9 +26,11 @@ lone as (
             lone_events.funnel = declared.funnel
             and lone_events.matches & declared.step_bit != 0
     where
-        not exists (
-            select 1 from ties
-            where lone_events.user_key = ties.user_key and lone_events.event_ts = ties.event_ts
+        (lone_events.user_key, lone_events.event_ts) not in (
+            select
+                ties.user_key,
+                ties.event_ts
+            from ties
         )
         and not declared.is_optional
         and not {{ fills_several('lone_events') }}
@@ -36,9 +39,11 @@ lone as (
 tied_events as (
     select * from {{ ref('int_funnel_step_events') }} as step_events
     where
-        exists (
-            select 1 from ties
-            where step_events.user_key = ties.user_key and step_events.event_ts = ties.event_ts
+        (user_key, event_ts) in (
+            select
+                ties.user_key,
+                ties.event_ts
+            from ties
         )
         or {{ fills_several('step_events') }}
 ),
@@ -50,6 +55,7 @@ excluded as (
         funnel,
         user_key,
         event_ts,
+        activity_date,
         -{{ exclusion['number'] }} as from_step,
         -{{ exclusion['number'] }} as to_step
     from {{ ref('int_funnel_step_events') }}
@@ -75,11 +81,12 @@ runs as (
         funnel,
         user_key,
         event_ts,
+        activity_date,
         {{ first + 1 }} as from_step,
         {{ last + 1 }} as to_step
     from tied_events
     where funnel = {{ quoted(funnel['name']) }}
-    group by funnel, user_key, event_ts
+    group by funnel, user_key, event_ts, activity_date
     having {{ can_fill(funnel, steps[first:last + 1]) }} and {{ is_furthest }}
     union all
     {%- endfor %}

@@ -26,7 +26,8 @@ matched as (
         {{ each_of(list_of(matches_by_funnel())) }} as matches,
         {%- endif %}
         user_key,
-        event_ts
+        event_ts,
+        activity_date
     from events
 ),
 

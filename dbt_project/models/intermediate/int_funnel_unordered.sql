@@ -26,6 +26,7 @@ counted as (
         step_events.funnel,
         step_events.user_key,
         step_events.event_ts,
+        step_events.activity_date,
         masks.mask,
         step_events.matches & masks.mask != 0 as is_match,
         count(*) filter (where step_events.matches & masks.mask != 0) over (
@@ -42,10 +43,11 @@ entries as (
         funnel,
         user_key,
         event_ts as entered_at,
+        activity_date as entry_date,
         mask,
         min(nth - cast(is_match as integer)) as matched_before
     from counted
-    group by funnel, user_key, event_ts, mask
+    group by funnel, user_key, event_ts, activity_date, mask
 ),
 
 waits as (
@@ -53,6 +55,7 @@ waits as (
         entries.funnel,
         entries.user_key,
         entries.entered_at,
+        entries.entry_date,
         conditions.window_seconds,
         conditions.competing_group,
         conditions.filled,
@@ -74,6 +77,7 @@ waits as (
         entries.funnel,
         entries.user_key,
         entries.entered_at,
+        entries.entry_date,
         conditions.window_seconds,
         conditions.competing_group,
         conditions.filled
@@ -95,12 +99,13 @@ unordered as (
         funnel,
         user_key,
         entered_at,
+        entry_date,
         max(step_number) as steps_completed,
         max(filled_at) as last_step_at,
         max({{ add_seconds('entered_at', 'window_seconds') }}) as ends_at,
         {{ ordered_list('filled_at', 'step_number') }} as step_times
     from filled
-    group by funnel, user_key, entered_at
+    group by funnel, user_key, entered_at, entry_date
 )
 
 select * from unordered
