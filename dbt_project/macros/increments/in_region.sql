@@ -65,9 +65,8 @@
             and touched.entry_period is not distinct from {{ row }}.entry_period
     )
     {%- elif region == 'days' -%}
-    exists (
-        select 1 from {{ touched }} as touched
-        where touched.user_key = {{ row }}.user_key and touched.activity_date = {{ row }}.activity_date
+    ({{ row }}.user_key, {{ row }}.activity_date) in (
+        select touched.user_key, touched.activity_date from {{ touched }} as touched
     )
     {%- else -%}
     {{ row }}.user_key in (select touched.user_key from {{ touched }} as touched)

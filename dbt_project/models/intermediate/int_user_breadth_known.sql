@@ -4,21 +4,26 @@
     meta={'region': 'users'},
 ) }}
 
-{#- A thing that a user met is known in spans of time that do not overlap, so that those at a cutoff count it once. -#}
+{#- A thing that a user met is known in spans of time that do not overlap, so that those at a cutoff count it once. An
+    increment's events are kept at hand; where all is built anew, each kind reads its own column. -#}
 
 {%- set kinds = {'items': 'item_id', 'pages': 'page', 'platforms': 'platform'} %}
+{%- set events = 'events' if is_increment() else ref('int_events_known') %}
+{%- set is_touched = in_region('users', 'known') %}
 
-with events as (
+with {% if is_increment() -%}
+events as (
     select
         user_key,
         known_from,
         known_until,
         {{ kinds.values() | join(', ') }}
     from {{ ref('int_events_known') }} as known
-    where {{ in_region('users', 'known') }}
+    where {{ is_touched }}
 ),
 
-met as (
+{% endif -%}
+met as not materialized (
     {%- for kind, column in kinds.items() %}
     select
         user_key,
@@ -26,7 +31,7 @@ met as (
         {{ column }} as thing,
         min(known_from) as known_from,
         known_until
-    from events
+    from {{ events }}
     where {{ column }} is not null
     group by user_key, {{ column }}, known_until
     {%- if not loop.last %}

@@ -8,8 +8,8 @@ with last_days as (
     select
         user_key,
         max(activity_date) as last_date
-    from {{ ref('int_user_activity') }} as slices
-    where {{ in_region('users', 'slices') }}
+    from {{ ref('user_days') }} as days
+    where {{ in_region('users', 'days') }}
     group by user_key
 ),
 
@@ -20,7 +20,7 @@ days as (
         days.revenue,
         anchors.anchor_date,
         last_days.last_date
-    from {{ ref('int_user_activity') }} as days
+    from {{ ref('user_days') }} as days
     inner join {{ ref('int_user_anchors') }} as anchors on days.user_key = anchors.user_key
     inner join last_days on days.user_key = last_days.user_key
     where
