@@ -202,19 +202,20 @@ def _copy(connection: duckdb.DuckDBPyConnection, target: Path, *, schemas: Seque
     """Copy the tables of some schemas, in place of what is there; returns the rows of all tables in the file."""
     rows: dict[str, int] = {}
     with _attached(connection, target):
-        for schema in schemas:
-            connection.execute(f"drop schema if exists published.{schema} cascade")
-            connection.execute(f"create schema published.{schema}")
-        for schema, table, comment in _tables(connection):
-            name = f'published.{schema}."{table}"'
-            if schema in schemas:
-                connection.execute(f'create table {name} as select * from {schema}."{table}"')
-                if comment:
-                    connection.execute(f"comment on table {name} is {_quoted(comment)}")
-                for column, said in _column_comments(connection, schema, table):
-                    connection.execute(f'comment on column {name}."{column}" is {_quoted(said)}')
-            (count,) = connection.execute(f"select count(*) from {name}").fetchall()[0]
-            rows[f"{schema}.{table}"] = count
+        with _transaction(connection):
+            for schema in schemas:
+                connection.execute(f"drop schema if exists published.{schema} cascade")
+                connection.execute(f"create schema published.{schema}")
+            for schema, table, comment in _tables(connection):
+                name = f'published.{schema}."{table}"'
+                if schema in schemas:
+                    connection.execute(f'create table {name} as select * from {schema}."{table}"')
+                    if comment:
+                        connection.execute(f"comment on table {name} is {_quoted(comment)}")
+                    for column, said in _column_comments(connection, schema, table):
+                        connection.execute(f'comment on column {name}."{column}" is {_quoted(said)}')
+                (count,) = connection.execute(f"select count(*) from {name}").fetchall()[0]
+                rows[f"{schema}.{table}"] = count
         connection.execute("checkpoint published")
     return rows
 
@@ -231,6 +232,18 @@ def _column_comments(connection: duckdb.DuckDBPyConnection, schema: str, table: 
 
 def _quoted(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
+
+
+@contextlib.contextmanager
+def _transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """One for many statements: each costs as much again to be written down for itself."""
+    connection.begin()
+    try:
+        yield
+    except BaseException:
+        connection.rollback()
+        raise
+    connection.commit()
 
 
 @contextlib.contextmanager
