@@ -11,12 +11,14 @@ the last copy was: going by that, the file is copied too often at worst, and the
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
 from orchestration.disk import sync
 from orchestration.ingestion.expressions import literal
 from orchestration.settings import Settings
+from orchestration.warehouse import threads_for
 
 GROWN = 1.4
 """The file is copied when it is so many times as large as the last copy was."""
@@ -65,7 +67,8 @@ def compact(settings: Settings) -> Compaction | None:
         return None
     before = warehouse.stat().st_size
     try:
-        with duckdb.connect(config={"memory_limit": settings.memory_limit, "threads": settings.threads}) as connection:
+        config: dict[str, Any] = {"memory_limit": settings.memory_limit, "threads": threads_for(settings)}
+        with duckdb.connect(config=config) as connection:
             connection.execute(f"attach {literal(str(warehouse))} as old (read_only)")
             connection.execute(f"attach {literal(str(draft))} as new (storage_version '{_STORAGE_VERSION}')")
             connection.execute("copy from database old to new")
