@@ -26,6 +26,7 @@ def gate(
     inputs: str,
     audit: Callable[[], "Audit"],
     verdict: Verdict,
+    check: str | None = None,
 ) -> AssetCheckResult:
     """Audit, and note it for the page of all suites.
 
@@ -39,6 +40,7 @@ def gate(
         inputs: A fingerprint of all that decides what the audit finds.
         audit: Asks the suite.
         verdict: What a failure does.
+        check: The check's name, where its step has others.
     """
     work = f"audit of {suite.name}"
     passed_before = ledger.known(connection, work, inputs)
@@ -53,6 +55,7 @@ def gate(
     all_hold = "all hold, as they did for the same rows before" if passed_before else "all hold"
     context.log.info(f"{suite.name}: {outcome}: {all_hold if found['passed'] else '; '.join(found['failures'])}")
     return AssetCheckResult(
+        check_name=check,
         passed=found["passed"],
         severity=AssetCheckSeverity.WARN if verdict == "warn" else AssetCheckSeverity.ERROR,
         description=f"{outcome} hold" if found["passed"] else "\n".join(found["failures"]),

@@ -1,6 +1,6 @@
 """What every scored model is in Dagster: an asset of predictions, a gate before it and a gate after."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import duckdb
@@ -8,6 +8,7 @@ from dagster import (
     AssetCheckExecutionContext,
     AssetCheckResult,
     AssetCheckSeverity,
+    AssetCheckSpec,
     AssetExecutionContext,
     AssetKey,
     AssetSpec,
@@ -17,6 +18,7 @@ from dagster import (
     MetadataValue,
     asset_check,
     multi_asset,
+    multi_asset_check,
 )
 
 from ml.spec import ModelSpec
@@ -24,7 +26,6 @@ from orchestration import ledger
 from orchestration.audits import gate
 from orchestration.data_docs import PAGE, Suite
 from orchestration.exhibits import hang, shown
-from orchestration.gates import Verdict
 from orchestration.house import House
 from orchestration.model_checks import drift_of, leak_proofs, newest_decision
 from orchestration.models import (
@@ -73,24 +74,6 @@ def scored_model(spec: ModelSpec, house: House, *, horizon_days: int) -> Definit
         gate="scores",
     )
 
-    def audited(
-        context: AssetCheckExecutionContext,
-        suite: Suite,
-        table: str,
-        ask: Callable[[duckdb.DuckDBPyConnection, ModelSpec], "Audit"],
-        verdict: Verdict,
-    ) -> AssetCheckResult:
-        with retried(context, settings.retry_seconds), connect(settings) as connection:
-            return gate(
-                context,
-                connection,
-                settings,
-                suite=suite,
-                inputs=_inputs(connection, spec, table),
-                audit=lambda: ask(connection, spec),
-                verdict=verdict,
-            )
-
     @asset_check(
         asset=features,
         name=f"expectations_of_{spec.name}_features",
@@ -98,7 +81,16 @@ def scored_model(spec: ModelSpec, house: House, *, horizon_days: int) -> Definit
         blocking=True,
     )
     def features_gate(context: AssetCheckExecutionContext) -> AssetCheckResult:
-        return audited(context, of_features, features_of(spec), _audit_features, house.declarations.gates.features)
+        with retried(context, settings.retry_seconds), connect(settings) as connection:
+            return gate(
+                context,
+                connection,
+                settings,
+                suite=of_features,
+                inputs=_inputs(connection, spec, features_of(spec)),
+                audit=lambda: _audit_features(connection, spec),
+                verdict=house.declarations.gates.features,
+            )
 
     @multi_asset(
         name=f"{spec.name}_model",
@@ -147,54 +139,61 @@ def scored_model(spec: ModelSpec, house: House, *, horizon_days: int) -> Definit
             },
         )
 
-    @asset_check(
-        asset=predictions,
-        name=f"expectations_of_{spec.name}_scores",
-        description=of_scores.about,
-        blocking=True,
+    promotion, drift, leaks, scores = (
+        AssetCheckSpec(
+            f"newest_{spec.name}_model_was_promoted",
+            asset=predictions,
+            description="The newest model trained is the one that scores: it beats simple rules and the one before it.",
+        ),
+        AssetCheckSpec(
+            f"{spec.name}_users_look_as_they_did",
+            asset=predictions,
+            description="Features and scores are spread as in the model's test: no stability index (PSI) over 0.25.",
+        ),
+        AssetCheckSpec(
+            f"{spec.name}_training_cannot_look_ahead",
+            asset=predictions,
+            description="Labels dealt out at random are not learnt, and the parts of the split are an embargo apart.",
+        ),
+        AssetCheckSpec(
+            f"expectations_of_{spec.name}_scores", asset=predictions, description=of_scores.about, blocking=True
+        ),
     )
-    def scores_gate(context: AssetCheckExecutionContext) -> AssetCheckResult:
-        return audited(context, of_scores, predictions_of(spec), _audit_scores, house.declarations.gates.scores)
 
-    @asset_check(
-        asset=predictions,
-        name=f"newest_{spec.name}_model_was_promoted",
-        description="The newest model trained is the one that scores: it beats every simple rule and the one before.",
-    )
-    def promotion(context: AssetCheckExecutionContext) -> AssetCheckResult:
+    # One step: each by itself would open the warehouse, and that costs more than most of them.
+    @multi_asset_check(name=f"{spec.name}_predictions_checks", specs=[promotion, drift, leaks, scores])
+    def predictions_checks(context: AssetCheckExecutionContext) -> Iterator[AssetCheckResult]:
+        verdict = house.declarations.gates.scores
         with retried(context, settings.retry_seconds), connect(settings) as connection:
             decision, promoted = newest_decision(connection, spec)
-        return AssetCheckResult(passed=promoted, severity=AssetCheckSeverity.WARN, description=decision)
-
-    @asset_check(
-        asset=predictions,
-        name=f"{spec.name}_users_look_as_they_did",
-        description="Features and scores are spread as in the model's test: no population stability index over 0.25.",
-    )
-    def drift(context: AssetCheckExecutionContext) -> AssetCheckResult:
-        with retried(context, settings.retry_seconds), connect(settings) as connection:
             found = drift_of(connection, settings, spec)
-        return AssetCheckResult(
+            holds, said = leak_proofs(connection, settings, spec, horizon_days=horizon_days)
+            audited = gate(
+                context,
+                connection,
+                settings,
+                suite=of_scores,
+                check=scores.name,
+                inputs=_inputs(connection, spec, predictions_of(spec)),
+                audit=lambda: _audit_scores(connection, spec),
+                verdict=verdict,
+            )
+        context.log.info(said)
+        yield AssetCheckResult(
+            check_name=promotion.name, passed=promoted, severity=AssetCheckSeverity.WARN, description=decision
+        )
+        yield AssetCheckResult(
+            check_name=drift.name,
             passed=not found.drifted,
             severity=AssetCheckSeverity.WARN,
             description=found.said,
             metadata={"psi": MetadataValue.md(_psi_table(found.psi))} if found.psi else {},
         )
+        severity = AssetCheckSeverity.WARN if verdict == "warn" else AssetCheckSeverity.ERROR
+        yield AssetCheckResult(check_name=leaks.name, passed=holds, severity=severity, description=said)
+        yield audited
 
-    @asset_check(
-        asset=predictions,
-        name=f"{spec.name}_training_cannot_look_ahead",
-        description="Labels dealt out at random are not learnt, and the parts of the split are an embargo apart.",
-    )
-    def leaks(context: AssetCheckExecutionContext) -> AssetCheckResult:
-        with retried(context, settings.retry_seconds), connect(settings) as connection:
-            holds, said = leak_proofs(connection, settings, spec, horizon_days=horizon_days)
-        context.log.info(said)
-        severity = AssetCheckSeverity.WARN if house.declarations.gates.scores == "warn" else AssetCheckSeverity.ERROR
-        return AssetCheckResult(passed=holds, severity=severity, description=said)
-
-    checks = [features_gate, scores_gate, promotion, drift, leaks]
-    return Definitions(assets=[predict], asset_checks=checks)
+    return Definitions(assets=[predict], asset_checks=[features_gate, predictions_checks])
 
 
 def _described(spec: ModelSpec, *, horizon_days: int) -> str:
