@@ -294,12 +294,15 @@ def note_built(
         run_id: The run that has built them.
     """
     prints, incremental = fingerprints(manifest, variables), incremental_models(manifest)
+    names = sorted(set(built))
     connection.begin()
-    for name in sorted(set(built)):
-        connection.execute(
-            "insert or replace into increments.built_models values (?, ?, ?, ?, ?, now() at time zone 'UTC')",
-            [name, name in incremental, prints[name], seq, run_id],
-        )
+    connection.execute(
+        """
+        insert or replace into increments.built_models
+        select unnest(?::varchar[]), unnest(?::boolean[]), unnest(?::varchar[]), ?, ?, now() at time zone 'UTC'
+        """,
+        [names, [name in incremental for name in names], [prints[name] for name in names], seq, run_id],
+    )
     connection.execute("delete from increments.event_changes where change_seq <= ?", [applied_seq(connection)])
     connection.commit()
 
