@@ -213,4 +213,7 @@ def _each_once(texts: list[str]) -> list[str]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    # Python would look for cycles in all that a night made before it ends, more than once; the process's end frees it.
+    gc.freeze()
+    sys.exit(code)
