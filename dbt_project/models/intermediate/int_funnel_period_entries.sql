@@ -42,7 +42,7 @@ period_entries as (
         funnel,
         entry_grain,
         entry_period,
-        min_by(entered_at, {{ in_order }}) as entered_at,
+        {{ list_element('min_by(step_times, ' ~ in_order ~ ')', 1) }} as entered_at,
         max(precedence) as precedence,
         min_by(steps_completed, {{ in_order }}) as steps_completed,
         {%- if paths_may_end_early() %}

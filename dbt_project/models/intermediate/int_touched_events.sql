@@ -8,7 +8,9 @@
 {%- set stored_events = stored('int_events_identified') %}
 
 {% if not stored_events -%}
-select cast(null as bigint) as stored_row
+select
+    cast(null as bigint) as stored_row,
+    cast(null as timestamp) as event_ts
 where false
 {%- else -%}
 with arrivals as (
@@ -49,7 +51,9 @@ other_copies as (
 
 {% endif -%}
 known as (
-    select {{ row_address() }} as stored_row
+    select
+        {{ row_address() }} as stored_row,
+        event_ts
     from {{ stored_events }} as stored_events
     where (stored_events.source, stored_events.event_id) in (select keys.source, keys.event_id from keys)
 ),
@@ -108,9 +112,11 @@ device_logins as (
 ),
 
 touched_events as (
-    select stored_row from known
+    select * from known
     union
-    select device_events.stored_row
+    select
+        device_events.stored_row,
+        device_events.event_ts
     from device_events
     inner join device_logins on device_events.anonymous_id = device_logins.anonymous_id
     where
