@@ -6,11 +6,13 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from orchestration.graph import models_of, parents_of
+
 _VARIABLE = re.compile(r"""var\(\s*['"](\w+)['"]""")
 _NO_DEFINITION = frozenset({"lake_dir"})
 """Declarations that change where things lie, not what they are."""
-_REGIONS, _REGION_MACROS = "int_touched_", "macros/increments/"
-"""Models and macros that say which rows are recomputed, not what is in them."""
+_REGION_MACROS = "macros/increments/"
+"""Macros that say which rows are recomputed, not what is in them."""
 
 
 def fingerprints(manifest: Mapping[str, Any], variables: Mapping[str, Any]) -> dict[str, str]:
@@ -40,17 +42,6 @@ def fingerprints(manifest: Mapping[str, Any], variables: Mapping[str, Any]) -> d
         return found[unique_id]
 
     return {models[unique_id]["name"]: fingerprint(unique_id) for unique_id in models}
-
-
-def models_of(manifest: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """A manifest's models by their unique ids."""
-    return {key: node for key, node in manifest["nodes"].items() if node["resource_type"] == "model"}
-
-
-def parents_of(node: Mapping[str, Any], models: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """The models that a model has its rows from."""
-    parents = [parent for parent in node["depends_on"]["nodes"] if parent in models]
-    return [parent for parent in parents if not models[parent]["name"].startswith(_REGIONS)]
 
 
 def _macros(manifest: Mapping[str, Any], names: Iterable[str]) -> list[Mapping[str, Any]]:

@@ -14,7 +14,18 @@ from typing import Any
 import duckdb
 
 from orchestration import ledger
-from orchestration.fingerprints import fingerprints, models_of, parents_of
+from orchestration.fingerprints import fingerprints
+from orchestration.graph import (
+    incremental_models,
+    is_ephemeral,
+    is_incremental,
+    models_of,
+    parents_of,
+    predictions_in,
+    tests_in,
+    tests_of_lake,
+    with_ancestors,
+)
 from orchestration.settings import Settings
 from orchestration.warehouse import DbtFailed, connect, run_dbt
 
@@ -124,41 +135,6 @@ def state_of(
     return ledger.fingerprint(connection, predictions_in(manifest, names), *facts)
 
 
-def tests_in(manifest: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """A manifest's tests by their unique ids."""
-    return {key: node for key, node in manifest["nodes"].items() if node["resource_type"] == "test"}
-
-
-def predictions_in(manifest: Mapping[str, Any], names: Iterable[str]) -> list[str]:
-    """The tables of predictions that some models read: what can change without a load."""
-    wanted = set(names)
-    nodes = [node for node in models_of(manifest).values() if node["name"] in wanted]
-    read = {parent for node in nodes for parent in node["depends_on"]["nodes"]}
-    return sorted(f"ml.{key.rsplit('.', 1)[1]}" for key in read if key.startswith("source.avila.ml."))
-
-
-def tests_of_lake(manifest: Mapping[str, Any]) -> set[str]:
-    """The tests that look at the lake itself, where a file may be lost or damaged between two nights."""
-    models = models_of(manifest)
-
-    def reads_lake(unique_id: str) -> bool:
-        if unique_id not in models:
-            return unique_id.startswith("source.")
-        is_stored = models[unique_id]["config"]["materialized"] in ("table", "incremental")
-        return not is_stored and any(map(reads_lake, models[unique_id]["depends_on"]["nodes"]))
-
-    return {key for key, node in tests_in(manifest).items() if any(map(reads_lake, node["depends_on"]["nodes"]))}
-
-
-def incremental_models(manifest: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """The incremental models, by name.
-
-    Args:
-        manifest: dbt's, as it writes it.
-    """
-    return {node["name"]: node for node in models_of(manifest).values() if _is_incremental(node)}
-
-
 def drop_outdated(
     connection: duckdb.DuckDBPyConnection, manifest: Mapping[str, Any], variables: Mapping[str, Any]
 ) -> list[str]:
@@ -182,7 +158,7 @@ def drop_outdated(
             name = node["name"]
             known = (node["schema"], name) in tables and built.get(name) == prints[name]
             behind = any(is_outdated(parent) for parent in parents_of(node, models))
-            outdated[unique_id] = behind or (_is_incremental(node) and not known)
+            outdated[unique_id] = behind or (is_incremental(node) and not known)
         return outdated[unique_id]
 
     dropped = []
@@ -192,7 +168,7 @@ def drop_outdated(
         [[node["name"] for node in models.values()]],
     )
     for unique_id, node in models.items():
-        if is_outdated(unique_id) and _is_incremental(node):
+        if is_outdated(unique_id) and is_incremental(node):
             kind = tables.get((node["schema"], node["name"]))
             if kind is not None:
                 what = "view" if kind == "VIEW" else "table"
@@ -216,20 +192,6 @@ def unbuilt_ancestors(
     return sorted(with_ancestors(manifest, names) - built - set(names))
 
 
-def with_ancestors(manifest: Mapping[str, Any], names: Iterable[str]) -> set[str]:
-    """Some models, and all that they follow from; words that name no model are left out."""
-    models = models_of(manifest)
-    by_name = {node["name"]: unique_id for unique_id, node in models.items()}
-    waiting = [by_name[name] for name in names if name in by_name]
-    seen = set(waiting)
-    while waiting:
-        for parent in models[waiting.pop()]["depends_on"]["nodes"]:
-            if parent in models and parent not in seen:
-                seen.add(parent)
-                waiting.append(parent)
-    return {models[unique_id]["name"] for unique_id in seen}
-
-
 def is_up_to_date(
     connection: duckdb.DuckDBPyConnection,
     manifest: Mapping[str, Any],
@@ -243,7 +205,7 @@ def is_up_to_date(
     prints = fingerprints(manifest, variables)
     query = "select model, fingerprint from increments.built_models where built_seq = ?"
     built = dict(connection.execute(query, [seq]).fetchall())
-    return all(name in nodes and (built.get(name) == prints[name] or _is_ephemeral(nodes[name])) for name in names)
+    return all(name in nodes and (built.get(name) == prints[name] or is_ephemeral(nodes[name])) for name in names)
 
 
 def behind(
@@ -253,7 +215,7 @@ def behind(
     prints, seq = fingerprints(manifest, variables), last_seq(connection)
     query = "select model, fingerprint from increments.built_models where built_seq = ?"
     built = dict(connection.execute(query, [seq]).fetchall())
-    kept = {node["name"] for node in models_of(manifest).values() if not _is_ephemeral(node)}
+    kept = {node["name"] for node in models_of(manifest).values() if not is_ephemeral(node)}
     return sorted(name for name in kept if built.get(name) != prints[name])
 
 
@@ -311,12 +273,3 @@ def note_standing(connection: duckdb.DuckDBPyConnection, names: Iterable[str], *
     """Note that a run has found some models to be as it would build them."""
     query = "update increments.built_models set run_id = ? where model in (select unnest(?))"
     connection.execute(query, [run_id, list(names)])
-
-
-def _is_incremental(node: Mapping[str, Any]) -> bool:
-    return bool(node["config"]["materialized"] == "incremental")
-
-
-def _is_ephemeral(node: Mapping[str, Any]) -> bool:
-    """Whether a model is a part of the SQL of others, and never built."""
-    return bool(node["config"]["materialized"] == "ephemeral")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from orchestration import increments
+from orchestration import graph, increments
 from orchestration.increments import Built, build
 from orchestration.settings import Settings
 from orchestration.warehouse import DbtFailed, connect
@@ -108,6 +108,6 @@ def test_predictions_that_changed_are_taken_in_and_tested(night: Night) -> None:
 
 
 def test_what_reads_the_lake_is_known() -> None:
-    names = {project().manifest["nodes"][test]["name"] for test in increments.tests_of_lake(project().manifest)}
+    names = {project().manifest["nodes"][test]["name"] for test in graph.tests_of_lake(project().manifest)}
     assert {OF_LAKE, "assert_every_reject_is_on_record"} <= names
     assert "unique_sessions_session_id" not in names
