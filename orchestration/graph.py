@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-REGIONS = "int_touched_"
+_REGIONS = "int_touched_"
 """Models that say which rows are recomputed, not what is in them."""
 
 
@@ -34,7 +34,7 @@ def is_ephemeral(node: Mapping[str, Any]) -> bool:
 def parents_of(node: Mapping[str, Any], models: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """The models that a model has its rows from."""
     parents = [parent for parent in node["depends_on"]["nodes"] if parent in models]
-    return [parent for parent in parents if not models[parent]["name"].startswith(REGIONS)]
+    return [parent for parent in parents if not models[parent]["name"].startswith(_REGIONS)]
 
 
 def with_ancestors(manifest: Mapping[str, Any], names: Iterable[str]) -> set[str]:

@@ -1,6 +1,7 @@
 {{ config(materialized='ephemeral') }}
 
-{#- Every way in, followed hop by hop as early as possible. -#}
+{#- Every way in, followed hop by hop as early as possible. Each hop is a step further at least, so that fewer and fewer
+    moments need to be looked through. -#}
 
 {%- set exclusions = range(1, most_exclusions() + 1) %}
 
