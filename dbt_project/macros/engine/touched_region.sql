@@ -23,6 +23,8 @@
         {%- if meta.get('or_where') %} or ({{ meta.get('or_where') }}){% endif -%}
     {%- endset -%}
 
+    {{ assert_key_is_unique(recomputed, key) }}
+
     create or replace temp table differing as
     select
         stored.stored_row,
@@ -63,6 +65,19 @@
     );
 
     drop table differing;
+{%- endmacro %}
+
+
+{# Rows that differ are found by their key: of two that share one, either might be lost. #}
+{% macro assert_key_is_unique(recomputed, key) -%}
+    select error(
+        'In {{ this.schema }}.{{ this.identifier }}, what unique_key names ({{ key | join(", ") }}) must tell the rows '
+        || 'apart, but several have ' || cast(({{ key | join(', ') }}) as {{ dbt.type_string() }})
+    )
+    from {{ recomputed }}
+    group by {{ key | join(', ') }}
+    having count(*) > 1
+    limit 1;
 {%- endmacro %}
 
 
