@@ -81,7 +81,9 @@ def test_what_fails_leaves_what_was_there(model: Model, after: str) -> None:
 def test_rows_that_share_a_key_are_refused(model: Model) -> None:
     """One of them is what is stored: taken for the others' earlier state, it would be lost."""
     model.build(rows("1"), materialized="incremental")
-    with pytest.raises(DbtFailed, match=r"unique_key names \(user_key\) must tell the rows apart, but several have ada"):
+    with pytest.raises(
+        DbtFailed, match=r"unique_key names \(user_key\) must tell the rows apart, but several have ada"
+    ):
         model.build(f"{rows('1')} union all {rows('2')}", materialized="incremental")
     assert model.ask(f"from {TABLE}") == [("ada", 1)]
 
