@@ -208,6 +208,17 @@ def test_values_that_turn_common_move_in_every_period() -> None:
     assert differences("London", VALUES_THAT_TURN) == []
 
 
+# After midnight, long over, with a month of its own for each of the two days.
+ENTRY_THAT_CONVERTS_LATE = [
+    night([at(0, "1", "ada"), at(0, "2", "gus", day=93)]),
+    night([at(120, "3", "ada", "page_view"), at(130, "4", "ada", "purchase")]),
+]
+
+
+def test_an_entry_that_converts_on_a_later_day_moves_its_own() -> None:
+    assert differences("Kathmandu", ENTRY_THAT_CONVERTS_LATE) == []
+
+
 MUTANTS: dict[str, tuple[tuple[str, str, str], ...]] = {
     "the last 3 days": last_days_only(3),
     "no widening to the session's start": (
@@ -219,22 +230,27 @@ MUTANTS: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("int_touched_users", "'changed_from', -longest_funnel_window()", "'changed_from', 0"),
         ("int_touched_users", "' as date)', -1) }} as entries_from", "' as date)', 0) }} as entries_from"),
     ),
-    "funnel counts of changed days alone": (
-        ("int_touched_periods", "'activity_date', -window_days - 1", "'activity_date', 0"),
-        ("int_touched_periods", "'last_date', -window_days - 1", "'last_date', 0"),
-    ),
     "what went stays": (("went_since", "retired_seq > {{ applied_seq() }}", "false"),),
 }
 USUAL, *OTHERS = MUTANTS
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("model", ["int_touched_funnels"])
-def test_values_that_stay_where_they_were_are_caught(model: str) -> None:
+def test_values_that_stay_where_they_were_are_caught() -> None:
     mutant = project("London").but_for(
-        model, "select distinct funnel\n    from differing", "select distinct funnel from differing where false"
+        "int_touched_funnels",
+        "select distinct funnel\n    from differing",
+        "select distinct funnel from differing where false",
     )
     assert any("marts.funnel_steps" in found for found in differences("London", VALUES_THAT_TURN, mutant))
+
+
+@pytest.mark.slow
+def test_funnel_counts_of_changed_days_alone_are_caught() -> None:
+    mutant = project("Kathmandu").but_for(
+        "int_touched_periods", "'activity_date', -window_days - 1", "'activity_date', 0"
+    )
+    assert any("marts.funnel_steps" in found for found in differences("Kathmandu", ENTRY_THAT_CONVERTS_LATE, mutant))
 
 
 @pytest.mark.parametrize("mutant", mostly_slow([USUAL, *OTHERS], USUAL))
