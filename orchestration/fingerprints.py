@@ -31,7 +31,9 @@ def fingerprints(manifest: Mapping[str, Any], variables: Mapping[str, Any]) -> d
                 for text in (node["raw_code"], *(macro["macro_sql"] for macro in defining))
                 for name in _VARIABLE.findall(text)
             }
-            columns = {name: column.get("data_type") for name, column in node["columns"].items()}
+            columns = {
+                name: [column.get("data_type"), column.get("constraints")] for name, column in node["columns"].items()
+            }
             definition = [
                 texts,
                 [(name, variables.get(name)) for name in sorted(names - _NO_DEFINITION)],

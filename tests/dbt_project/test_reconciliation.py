@@ -11,7 +11,7 @@ import pytest
 
 from orchestration.settings import Settings
 from orchestration.warehouse import DbtFailed, run_dbt
-from tests.conftest import VARIABLES, write_lake
+from tests.conftest import VARIABLES, cohorts, funnel, write_lake
 from tests.dbt_project.histories import Project
 
 GATES = (
@@ -45,7 +45,7 @@ def events() -> pd.DataFrame:
 def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     settings = Settings(data_dir=tmp_path_factory.mktemp("reconciled"))
     write_lake(settings, events())
-    run_dbt(["run"], settings, VARIABLES, parsed=project(()).parsed)
+    run_dbt(["run"], settings, project(()).variables, parsed=project(()).parsed)
     return settings
 
 
@@ -60,7 +60,14 @@ def sound(settings: Settings) -> Iterator[Settings]:
 
 @cache
 def project(gates: tuple[tuple[str, str], ...]) -> Project:
-    return Project.parse({"gates": {**VARIABLES["gates"], **dict(gates)}})
+    funnels = [funnel("bought", ["view", "purchase"], window=3600, order="ordered")]
+    return Project.parse(
+        {
+            "gates": {**VARIABLES["gates"], **dict(gates)},
+            "funnels": funnels,
+            "cohorts": cohorts(brackets="1-29", properties=["source"]),
+        }
+    )
 
 
 def failed(settings: Settings, names: tuple[str, ...], **gates: str) -> dict[str, str]:
@@ -115,3 +122,20 @@ def test_a_day_unlike_its_weekday_warns_or_blocks(sound: Settings, fault: str, g
         )
     assert failed(sound, VOLUME) == {gate: "warn"}
     assert failed(sound, VOLUME, volume="block") == {gate: "fail"}
+
+
+def test_a_mart_refuses_values_that_it_does_not_name(sound: Settings) -> None:
+    checked = {
+        (node["name"], column["name"]): column["data_type"]
+        for node in project(()).manifest["nodes"].values()
+        for column in node.get("columns", {}).values()
+        if any(constraint["type"] == "check" for constraint in column["constraints"])
+    }
+    assert len(checked) > 10
+    with duckdb.connect(str(sound.warehouse)) as connection:
+        for (mart, column), kind in checked.items():
+            connection.execute(f"create or replace temp table one as from marts.{mart} limit 1")
+            connection.execute(f"update one set {column} = {'6' if kind == 'integer' else repr('none')}")
+            assert connection.execute("select count(*) from one").fetchall() == [(1,)], mart
+            with pytest.raises(duckdb.ConstraintException, match=column):
+                connection.execute(f"insert into marts.{mart} from one")
