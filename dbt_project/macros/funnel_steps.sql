@@ -146,6 +146,12 @@
 {%- endmacro %}
 
 
+{# A funnel's name, kept as its place among the names until its entries are chosen: rows are sorted and joined by it. #}
+{% macro as_funnel(name) -%}
+    {{ return(one_of(name, var('funnels') | map(attribute='name') | map('string') | list)) }}
+{%- endmacro %}
+
+
 {# What an event matches of each funnel, in the order of their names. #}
 {% macro matches_by_funnel() -%}
     {%- set matches = [] -%}

@@ -27,3 +27,13 @@
 {% macro default__joined_texts(column, separator, order_by) -%}
     string_agg({{ column }}, {{ quoted(separator) }} order by {{ order_by }})
 {%- endmacro %}
+
+
+{# A text that is one of few, as cheap to sort and to join as a number where the engine has such a type. #}
+{% macro one_of(text, texts) -%}
+    {{ return(adapter.dispatch('one_of')(text, texts)) }}
+{%- endmacro %}
+
+{% macro default__one_of(text, texts) -%}
+    cast({{ text }} as {{ 'enum(' ~ text_list(texts) ~ ')' if texts else dbt.type_string() }})
+{%- endmacro %}

@@ -9,12 +9,20 @@ with moments as (
     select * from {{ ref('int_funnel_moments') }}
 ),
 
+later_moments as (
+    select * from moments
+    where from_step > 1
+),
+
 unordered as (
     select * from {{ ref('int_funnel_unordered') }}
 ),
 
 declared as (
-    select * from {{ ref('int_funnels_declared') }}
+    select
+        {{ as_funnel('funnel') }} as funnel,
+        window_seconds
+    from {{ ref('int_funnels_declared') }}
     where step_number = 1
 ),
 
@@ -54,7 +62,7 @@ hop_{{ hop }} as (
         moments.event_ts as last_step_at,
         {{ extended_list('earlier.step_times', 'moments.to_step', 'moments.event_ts') }} as step_times
     from hop_{{ hop - 1 }} as earlier
-    inner join moments
+    inner join later_moments as moments
         on
             earlier.funnel = moments.funnel
             and earlier.user_key = moments.user_key

@@ -25,7 +25,7 @@ entry_values as (
 {% endif -%}
 placed as (
     select
-        attempts.funnel,
+        cast(attempts.funnel as {{ dbt.type_string() }}) as funnel,
         attempts.user_key,
         attempts.entry_date,
         attempts.precedence,

@@ -12,7 +12,10 @@ with runs as (
 ),
 
 declared as (
-    select * from {{ ref('int_funnels_declared') }}
+    select
+        {{ as_funnel('funnel') }} as funnel,
+        step_order
+    from {{ ref('int_funnels_declared') }}
     where step_number = 1
 ),
 

@@ -4,7 +4,12 @@
     events can fill. A strict path may also stop short in its first instant: what is left unused may lie before it. -#}
 
 with declared as (
-    select * from {{ ref('int_funnels_declared') }}
+    select
+        {{ as_funnel('funnel') }} as funnel,
+        step_bit,
+        path_number,
+        is_optional
+    from {{ ref('int_funnels_declared') }}
     where step_order != 'unordered'
 ),
 

@@ -19,10 +19,10 @@ with events as (
 matched as (
     select
         {%- if var('funnels') | length == 1 %}
-        {{ quoted(var('funnels')[0]['name']) }} as funnel,
+        {{ as_funnel(quoted(var('funnels')[0]['name'])) }} as funnel,
         {{ funnel_matches(var('funnels')[0]) }} as matches,
         {%- else %}
-        {{ each_of(list_of(funnel_names())) }} as funnel,
+        {{ as_funnel(each_of(list_of(funnel_names()))) }} as funnel,
         {{ each_of(list_of(matches_by_funnel())) }} as matches,
         {%- endif %}
         user_key,
