@@ -148,7 +148,7 @@
 
 {# A funnel's name, kept as its place among the names until its entries are chosen: rows are sorted and joined by it. #}
 {% macro as_funnel(name) -%}
-    {{ return(one_of(name, var('funnels') | map(attribute='name') | map('string') | list)) }}
+    {{ return(one_of(name, var('funnels') | map(attribute='name') | list)) }}
 {%- endmacro %}
 
 

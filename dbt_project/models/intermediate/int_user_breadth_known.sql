@@ -5,8 +5,8 @@
 ) }}
 
 {#- A thing that a user met is known in spans of time that do not overlap, so that those at a cutoff count it once. An
-    increment's events are kept at hand; where all is built anew, each kind reads its own column,
-    and the things met are not put into memory: there are more of them than events. -#}
+    increment's events are kept at hand; where all is built anew, each kind reads its own column, and the things met are
+    not put into memory: there are more of them than events. -#}
 
 {%- set kinds = {'items': 'item_id', 'pages': 'page', 'platforms': 'platform'} %}
 {%- set events = 'events' if is_increment() else ref('int_events_known') %}
