@@ -15,10 +15,11 @@
 
    Args:
        number: of the exclusion, from 1 on.
-       earlier: what the hop before knew of it; none at the first.
+       earlier: the path before the hop, which it may not have made; none at the first.
 #}
 {% macro excluded_at(number, earlier=none) -%}
-    case moments.funnel
+    {%- set earlier_at = earlier ~ '.excluded_' ~ number ~ '_at' -%}
+    case {{ earlier or 'moments' }}.funnel
         {%- for funnel in funnels_with('exclusions') %}
         {%- for exclusion in funnel['exclusions'] if exclusion['number'] == number %}
         when {{ quoted(funnel['name']) }} then
@@ -27,7 +28,7 @@
                 when moments.from_step <= {{ exclusion['first'] }} and moments.to_step >= {{ exclusion['first'] }}
                     then moments.excluded_{{ number }}_at
                 {%- if earlier %}
-                else {{ earlier }}
+                else {{ earlier_at }}
                 {%- endif %}
             end
         {%- endfor %}

@@ -47,12 +47,6 @@
 {%- endmacro %}
 
 
-{# The bit of an exclusion among an event's matches, after those of the steps. #}
-{% macro exclusion_bit(funnel, exclusion) -%}
-    {{ return(2 ** (funnel['steps'] | length + exclusion['number'] - 1)) }}
-{%- endmacro %}
-
-
 {# Steps grouped so that one event can only match steps of the same group: steps on different events never
    compete for an event. A step on any event competes with all. #}
 {% macro competing_steps(steps) -%}
@@ -124,24 +118,71 @@
 {%- endmacro %}
 
 
-{# The bits of the steps and exclusions of a funnel that an event matches. #}
-{% macro funnel_matches(funnel) -%}
-    cast(
-        {%- for step in funnel['steps'] %}
-        case when {{ matches_step(step) }} then {{ 2 ** (step['number'] - 1) }} else 0 end
-        {%- if not loop.last %} +{% endif %}
-        {%- endfor %}
-        {%- for exclusion in funnel['exclusions'] %}
-        + case when {{ matches_step(exclusion) }} then {{ exclusion_bit(funnel, exclusion) }} else 0 end
-        {%- endfor %} as bigint
-    )
+{# What steps and exclusions ask of an event, each once, as {number, event, where} by (event, where). Those who need it
+   look it up once and hand it on. #}
+{% macro funnel_conditions() -%}
+    {%- set conditions = {} -%}
+    {%- for funnel in var('funnels') -%}
+        {%- for asked in funnel['steps'] + funnel['exclusions'] -%}
+            {%- do conditions.setdefault((asked['event'], asked.get('where')), {
+                'number': conditions | length + 1, 'event': asked['event'], 'where': asked.get('where'),
+            }) -%}
+        {%- endfor -%}
+    {%- endfor -%}
+    {{ return(conditions) }}
 {%- endmacro %}
 
 
-{# The names of all funnels, and beside them what an event matches of each; a list of none has a type all the same. #}
-{% macro funnel_names() -%}
+{# The numbers of the conditions that paths wait for: of later steps and of exclusions. A strict path goes on at the
+   next instant, whatever comes. #}
+{% macro awaited_conditions(conditions) -%}
+    {%- set numbers = [] -%}
+    {%- for funnel in var('funnels') if funnel['order'] == 'ordered' -%}
+        {%- for asked in path_steps(funnel)[1:] + funnel['exclusions'] -%}
+            {%- do numbers.append(conditions[(asked['event'], asked.get('where'))]['number']) -%}
+        {%- endfor -%}
+    {%- endfor -%}
+    {{ return(numbers | unique | list) }}
+{%- endmacro %}
+
+
+{# By how many steps of a path are filled, the number of the condition that it waits for; null where it waits for none.
+   The first, that of a path not begun, is none. #}
+{% macro awaited_in_turn(funnel, conditions) -%}
+    {%- set numbers = ['null'] -%}
+    {%- for step in path_steps(funnel)[1:] -%}
+        {%- set number = conditions[(step['event'], step.get('where'))]['number'] -%}
+        {%- do numbers.append(number if funnel['order'] == 'ordered' else 'null') -%}
+    {%- endfor -%}
+    {{ return(numbers + ['null']) }}
+{%- endmacro %}
+
+
+{# By the exclusions of a funnel, the numbers of their conditions; null for as many more as the funnel with most has. #}
+{% macro excluded_in_turn(funnel, conditions, most) -%}
+    {%- set numbers = [] -%}
+    {%- for exclusion in funnel['exclusions'] -%}
+        {%- do numbers.append(conditions[(exclusion['event'], exclusion.get('where'))]['number']) -%}
+    {%- endfor -%}
+    {{ return(numbers + ['null'] * (most - numbers | length)) }}
+{%- endmacro %}
+
+
+{# The bits of the steps and exclusions of a funnel that an event matches, by the conditions that it meets. #}
+{% macro funnel_matches(funnel, conditions) -%}
+    {%- set bits = [] -%}
+    {%- for asked in funnel['steps'] + funnel['exclusions'] -%}
+        {%- set condition = conditions[(asked['event'], asked.get('where'))] -%}
+        {%- do bits.append('case when condition_' ~ condition['number'] ~ ' then ' ~ 2 ** loop.index0 ~ ' else 0 end') -%}
+    {%- endfor -%}
+    cast({{ bits | join(' + ') }} as bigint)
+{%- endmacro %}
+
+
+{# The names of funnels, and beside them what an event matches of each; a list of none has a type all the same. #}
+{% macro funnel_names(funnels) -%}
     {%- set names = [] -%}
-    {%- for funnel in var('funnels') %}{% do names.append(quoted(funnel['name'])) %}{% endfor -%}
+    {%- for funnel in funnels %}{% do names.append(quoted(funnel['name'])) %}{% endfor -%}
     {{ return(names or ['cast(null as ' ~ dbt.type_string() ~ ')']) }}
 {%- endmacro %}
 
@@ -152,9 +193,9 @@
 {%- endmacro %}
 
 
-{# What an event matches of each funnel, in the order of their names. #}
-{% macro matches_by_funnel() -%}
+{# What an event matches of each of some funnels, in the order of their names. #}
+{% macro matches_by_funnel(funnels, conditions) -%}
     {%- set matches = [] -%}
-    {%- for funnel in var('funnels') %}{% do matches.append(funnel_matches(funnel)) %}{% endfor -%}
+    {%- for funnel in funnels %}{% do matches.append(funnel_matches(funnel, conditions)) %}{% endfor -%}
     {{ return(matches or ['cast(0 as bigint)']) }}
 {%- endmacro %}

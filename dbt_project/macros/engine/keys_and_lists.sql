@@ -116,23 +116,13 @@
 {%- endmacro %}
 
 
-{# A list without elements, of values of a type. #}
-{% macro empty_list(type) -%}
-    {{ return(adapter.dispatch('empty_list')(type)) }}
+{# So many elements from a list's beginning. #}
+{% macro first_of_list(items, number) -%}
+    {{ return(adapter.dispatch('first_of_list')(items, number)) }}
 {%- endmacro %}
 
-{% macro default__empty_list(type) -%}
-    cast([] as {{ type }}[])
-{%- endmacro %}
-
-
-{# A list with one value at its end as often as gives it a length. #}
-{% macro extended_list(items, length, value) -%}
-    {{ return(adapter.dispatch('extended_list')(items, length, value)) }}
-{%- endmacro %}
-
-{% macro default__extended_list(items, length, value) -%}
-    list_resize({{ items }}, {{ length }}, {{ value }})
+{% macro default__first_of_list(items, number) -%}
+    list_slice({{ items }}, 1, {{ number }})
 {%- endmacro %}
 
 

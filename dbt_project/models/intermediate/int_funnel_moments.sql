@@ -1,25 +1,15 @@
 {{ config(materialized='ephemeral') }}
 
-{#- After an instant the path goes on at a strictly later one. A strict path goes on only at the user's very next
-    instant, and only from one whose events it used up, or from its first. -#}
+{#- A strict path goes on only at the user's very next instant, and only from one whose events it used up, or from its
+    first. -#}
 
-{%- set any_strict = var('funnels') | selectattr('order', 'equalto', 'strict') | list | length > 0 %}
-{%- set later_steps = range(2, [longest_path(), 2] | max + 1) %}
-{%- set exclusions = range(1, most_exclusions() + 1) %}
+{%- set strict = var('funnels') | selectattr('order', 'equalto', 'strict') | map(attribute='name') | list %}
 
 with runs as (
     select * from {{ ref('int_funnel_runs') }}
 ),
 
-declared as (
-    select
-        {{ as_funnel('funnel') }} as funnel,
-        step_order
-    from {{ ref('int_funnels_declared') }}
-    where step_number = 1
-),
-
-{% if any_strict -%}
+{% if strict -%}
 all_instants as (
     select
         user_key,
@@ -30,73 +20,34 @@ all_instants as (
     group by user_key, event_ts
 ),
 
-{% endif -%}
-following as (
-    select
-        {%- for step in later_steps %}
-        {%- set its_instant = 'case when from_step = ' ~ step ~ ' then event_ts end' %}
-        {{ first_later(its_instant, 'funnel, user_key', 'event_ts') }} as step_{{ step }}_at,
-        {%- endfor %}
-        {%- for number in exclusions %}
-        {%- set its_instant = 'case when from_step = -' ~ number ~ ' then event_ts end' %}
-        {{ first_later(its_instant, 'funnel, user_key', 'event_ts') }} as excluded_{{ number }}_at,
-        {%- endfor %}
-        *
-    from runs
-),
-
-linked as (
-    select
-        funnel,
-        user_key,
-        event_ts,
-        activity_date,
-        from_step,
-        to_step,
-        {%- for number in exclusions %}
-        excluded_{{ number }}_at,
-        {%- endfor %}
-        case to_step
-            {%- for step in later_steps %}
-            when {{ step - 1 }} then step_{{ step }}_at
-            {%- endfor %}
-        end as next_at
-    from following
-    {%- if exclusions %}
-    where from_step > 0
-    {%- endif %}
-),
-
 moments as (
     select
-        linked.funnel,
-        linked.user_key,
-        linked.event_ts,
-        linked.activity_date,
-        linked.from_step,
-        {%- for number in exclusions %}
-        linked.excluded_{{ number }}_at,
+        runs.funnel,
+        runs.user_key,
+        runs.event_ts,
+        runs.activity_date,
+        runs.from_step,
+        runs.to_step,
+        {%- for number in range(1, most_exclusions() + 1) %}
+        runs.excluded_{{ number }}_at,
         {%- endfor %}
-        {%- if any_strict %}
         case
-            when declared.step_order = 'ordered' then linked.next_at
-            when
-                linked.from_step = 1
-                or all_instants.all_events = linked.to_step - linked.from_step + 1
+            when runs.funnel not in ({{ text_list(strict) }}) then runs.next_at
+            when runs.from_step = 1 or all_instants.all_events = runs.to_step - runs.from_step + 1
                 then all_instants.next_event_ts
-        end as next_at,
-        {%- else %}
-        linked.next_at,
-        {%- endif %}
-        linked.to_step
-    from linked
-    inner join declared on linked.funnel = declared.funnel
-    {%- if any_strict %}
+        end as next_at
+    from runs
     inner join all_instants
         on
-            linked.user_key = all_instants.user_key
-            and linked.event_ts = all_instants.event_ts
-    {%- endif %}
+            runs.user_key = all_instants.user_key
+            and runs.event_ts = all_instants.event_ts
 )
+
+{%- else -%}
+moments as (
+    select * from runs
+)
+
+{%- endif %}
 
 select * from moments

@@ -1,20 +1,42 @@
 {{ config(materialized='ephemeral') }}
 
 {#- Simultaneous events may be taken in whichever order helps, so an instant carries a user from one step as far as its
-    events can fill. A strict path may also stop short in its first instant: what is left unused may lie before it. -#}
+    events can fill, and the path goes on at a strictly later one. A strict path may also stop short in its first
+    instant: what is left unused may lie before it. -#}
+
+{%- set in_order = funnels_in_order() %}
+{%- set conditions = funnel_conditions() %}
+{%- set exclusions = range(1, most_exclusions() + 1) %}
 
 with declared as (
     select
         {{ as_funnel('funnel') }} as funnel,
         step_bit,
         path_number,
-        is_optional
+        is_optional,
+        awaits
     from {{ ref('int_funnels_declared') }}
     where step_order != 'unordered'
 ),
 
 ties as (
     select * from {{ ref('int_event_ties') }}
+),
+
+matched as not materialized (
+    select
+        {%- if in_order | length == 1 %}
+        {{ as_funnel(quoted(in_order[0]['name'])) }} as funnel,
+        {{ list_element('matches', 1) }} as matches,
+        {%- else %}
+        {{ as_funnel(each_of(list_of(funnel_names(in_order)))) }} as funnel,
+        {{ each_of('matches') }} as matches,
+        {%- endif %}
+        user_key,
+        event_ts,
+        activity_date,
+        next_instants
+    from {{ ref('int_funnel_following') }}
 ),
 
 lone as (
@@ -24,14 +46,25 @@ lone as (
         lone_events.event_ts,
         lone_events.activity_date,
         declared.path_number as from_step,
-        declared.path_number as to_step
-    from {{ ref('int_funnel_step_events') }} as lone_events
+        declared.path_number as to_step,
+        {%- for number in exclusions %}
+        case lone_events.funnel
+            {%- for funnel in funnels_with('exclusions') %}
+            {%- set excluded = excluded_in_turn(funnel, conditions, exclusions | length) %}
+            when {{ quoted(funnel['name']) }}
+                then {{ list_element('lone_events.next_instants', excluded[number - 1]) }}
+            {%- endfor %}
+        end as excluded_{{ number }}_at,
+        {%- endfor %}
+        {{ list_element('lone_events.next_instants', 'declared.awaits') }} as next_at
+    from matched as lone_events
     inner join declared
         on
             lone_events.funnel = declared.funnel
             and lone_events.matches & declared.step_bit != 0
     where
-        (lone_events.user_key, lone_events.event_ts) not in (
+        lone_events.matches != 0
+        and (lone_events.user_key, lone_events.event_ts) not in (
             select
                 ties.user_key,
                 ties.event_ts
@@ -42,40 +75,25 @@ lone as (
 ),
 
 tied_events as (
-    select * from {{ ref('int_funnel_step_events') }} as step_events
+    select * from matched
     where
-        (user_key, event_ts) in (
-            select
-                ties.user_key,
-                ties.event_ts
-            from ties
+        matches != 0
+        and (
+            (user_key, event_ts) in (
+                select
+                    ties.user_key,
+                    ties.event_ts
+                from ties
+            )
+            or {{ fills_several('matched') }}
         )
-        or {{ fills_several('step_events') }}
-),
-
-excluded as (
-    {%- for funnel in funnels_with('exclusions') %}
-    {%- for exclusion in funnel['exclusions'] %}
-    select
-        funnel,
-        user_key,
-        event_ts,
-        activity_date,
-        -{{ exclusion['number'] }} as from_step,
-        -{{ exclusion['number'] }} as to_step
-    from {{ ref('int_funnel_step_events') }}
-    where
-        funnel = {{ quoted(funnel['name']) }}
-        and matches & {{ exclusion_bit(funnel, exclusion) }} != 0
-    union all
-    {%- endfor %}
-    {%- endfor %}
-    select * from lone
 ),
 
 runs as (
-    {%- for funnel in funnels_in_order() %}
+    {%- for funnel in in_order %}
     {%- set steps = path_steps(funnel) %}
+    {%- set awaited = awaited_in_turn(funnel, conditions) %}
+    {%- set excluded = excluded_in_turn(funnel, conditions, exclusions | length) %}
     {%- for step in steps %}
     {%- set first = loop.index0 %}
     {%- set may_stop_short = funnel['order'] == 'strict' and first == 0 %}
@@ -83,21 +101,25 @@ runs as (
     {%- set is_furthest = 'true' if may_stop_short or loop.last
         else 'not (' ~ can_fill(funnel, steps[first:last + 2]) ~ ')' %}
     select
-        funnel,
-        user_key,
-        event_ts,
-        activity_date,
+        tied_events.funnel,
+        tied_events.user_key,
+        tied_events.event_ts,
+        tied_events.activity_date,
         {{ first + 1 }} as from_step,
-        {{ last + 1 }} as to_step
+        {{ last + 1 }} as to_step,
+        {%- for number in exclusions %}
+        min({{ list_element('tied_events.next_instants', excluded[number - 1]) }}) as excluded_{{ number }}_at,
+        {%- endfor %}
+        min({{ list_element('tied_events.next_instants', awaited[last + 1]) }}) as next_at
     from tied_events
-    where funnel = {{ quoted(funnel['name']) }}
-    group by funnel, user_key, event_ts, activity_date
+    where tied_events.funnel = {{ quoted(funnel['name']) }}
+    group by tied_events.funnel, tied_events.user_key, tied_events.event_ts, tied_events.activity_date
     having {{ can_fill(funnel, steps[first:last + 1]) }} and {{ is_furthest }}
     union all
     {%- endfor %}
     {%- endfor %}
     {%- endfor %}
-    select * from excluded
+    select * from lone
 )
 
 select * from runs

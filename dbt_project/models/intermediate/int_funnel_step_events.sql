@@ -1,34 +1,19 @@
 {{ config(materialized='view') }}
 
-{#- A view, as it is read twice and cheaper to work out than to keep. Each event is read once for all funnels. -#}
+{#- A view, as it is cheaper to work out than to keep. -#}
 
-{%- set names = [] %}
-{%- for funnel in var('funnels') %}
-{%- for step in funnel['steps'] + funnel['exclusions'] if step['event'] not in names %}
-{%- do names.append(step['event']) %}
-{%- endfor %}
-{%- endfor %}
-
-with events as (
-    select * from {{ events_in_reach(anew=not stored('int_funnel_entries')) }}
-    {%- if none not in names %}
-    where event_name in ({{ text_list(names) }})
-    {%- endif %}
+with conditions_met as (
+    select * from {{ ref('int_funnel_conditions_met') }}
 ),
 
 matched as (
     select
-        {%- if var('funnels') | length == 1 %}
-        {{ as_funnel(quoted(var('funnels')[0]['name'])) }} as funnel,
-        {{ funnel_matches(var('funnels')[0]) }} as matches,
-        {%- else %}
-        {{ as_funnel(each_of(list_of(funnel_names()))) }} as funnel,
-        {{ each_of(list_of(matches_by_funnel())) }} as matches,
-        {%- endif %}
+        {{ as_funnel(each_of(list_of(funnel_names(var('funnels'))))) }} as funnel,
+        {{ each_of(list_of(matches_by_funnel(var('funnels'), funnel_conditions()))) }} as matches,
         user_key,
         event_ts,
         activity_date
-    from events
+    from conditions_met
 ),
 
 step_events as (

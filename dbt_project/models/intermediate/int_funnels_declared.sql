@@ -2,9 +2,12 @@
     before the models are scored. -#}
 -- depends_on: {{ ref('stg_events') }}
 
+{%- set conditions = funnel_conditions() %}
+
 with declared as (
     {%- for funnel in var('funnels') %}
     {%- set path = path_steps(funnel) %}
+    {%- set awaited = awaited_in_turn(funnel, conditions) %}
     {%- for step in funnel['steps'] %}
     {%- set before = path | selectattr('number', 'lessthan', step['number']) | list %}
     select
@@ -17,7 +20,8 @@ with declared as (
         {{ quoted(step['name']) }} as step_name,
         {{ 'true' if step['optional'] else 'false' }} as is_optional,
         {{ 'null' if step['optional'] else before | length + 1 }} as path_number,
-        {{ (before | last)['number'] if before else 0 }} as previous_number
+        {{ (before | last)['number'] if before else 0 }} as previous_number,
+        cast({{ 'null' if step['optional'] else awaited[before | length + 1] }} as integer) as awaits
     union all
     {%- endfor %}
     {%- endfor %}
@@ -31,7 +35,8 @@ with declared as (
         cast(null as {{ dbt.type_string() }}) as step_name,
         false as is_optional,
         0 as path_number,
-        0 as previous_number
+        0 as previous_number,
+        0 as awaits
 ),
 
 funnels_declared as (
