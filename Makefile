@@ -40,7 +40,7 @@ restore: $(STAMP) ## Fill an empty data directory from the file FROM, which make
 	@$(BIN)/python -m orchestration.backup restore "$(or $(FROM),$(error say from which file, as in make restore FROM=avila-….tar))"
 
 test: $(STAMP) ## All tests.
-	@$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile
+	@$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile --no-loadscope-reorder
 
 verify: $(STAMP) ## Whether the marts equal a full rebuild, row for row; the rows that do not.
 	@$(BIN)/python -m orchestration.verify

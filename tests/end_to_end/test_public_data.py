@@ -162,7 +162,7 @@ DATA_SETS = {
 }
 
 
-@pytest.fixture(scope="module", params=mostly_slow(DATA_SETS, "rees46_multicategory"))
+@pytest.fixture(scope="module", params=mostly_slow(DATA_SETS))
 def case(
     request: pytest.FixtureRequest, run_night: RunNight, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Expected, Night]:
