@@ -146,12 +146,18 @@ class _Binding:
     ) -> None:
         self.source = mapping.source
         self.connection = connection
+        self.shown = [column.name for column in shape.columns]
         self.where = mapping.where
         self.expressions = dict(mapping.expressions)
         by_name = {column.name.casefold(): column.name for column in reversed(shape.columns)}
+        # A JSON key of a canonical name may come in later rows, whatever the sample shows.
+        self.awaited: set[str] = set()
         for name in MAPPABLE_COLUMNS:
-            if name not in self.expressions and name != "properties" and name in by_name:
-                self.expressions[name] = Expression(quoted(by_name[name]), connection)
+            if name in self.expressions or name == "properties" or not (name in by_name or shape.is_json):
+                continue
+            self.expressions[name] = Expression(quoted(by_name.get(name, name)), connection)
+            if name not in by_name:
+                self.awaited.add(name)
         self.fields = Fields(shape, connection, hashed=self._lacks_ids(shape), as_number=as_number)
         self.missing: dict[str, Reference] = {}
         self.complaints: list[str] = []
@@ -172,7 +178,7 @@ class _Binding:
         taken = {reference[0] for reference in self._taken()}
         for key, expression in named:
             for reference in sorted(expression.references):
-                if lacks(reference):
+                if lacks(reference) and key not in self.awaited:
                     self.missing.setdefault(key, reference)
                 # Whether a column is read as JSON must be settled before the first use.
                 self.fields.want(reference, kept=reference[0] not in taken)
@@ -190,24 +196,26 @@ class _Binding:
             raw_text=self.fields.raw_text(),
             missing=self.missing,
             blind=blind,
-            columns=tuple(self.fields.names),
+            columns=tuple(self.shown),
         )
 
     def _require_columns(self) -> None:
-        lacking = [name for name in ("event_ts", "event_name") if name not in self.expressions]
-        if not any(name in self.expressions for name in IDENTITY_COLUMNS):
+        if not self.shown:
+            return  # an empty file, or one of which no record can be read, shows nothing that could be wrong
+        given = self.expressions.keys() - self.awaited
+        lacking = [name for name in ("event_ts", "event_name") if name not in given]
+        if not any(name in given for name in IDENTITY_COLUMNS):
             lacking.append(" or ".join(IDENTITY_COLUMNS))
         if lacking:
             raise MappingError(
                 f"source {self.source.name}: `columns` gives no {lacking[0]}, and the dump has no column of "
-                f"that name; its columns are {listed(self.fields.names)}"
+                f"that name; its columns are {listed(self.shown)}"
             )
 
     def _refuse(self, key: str, why: str) -> NoReturn:
         text = self.where.text if key == "where" and self.where else self.expressions[key].text
         raise MappingError(
-            f"source {self.source.name}, {shown(key)} `{text}`: {why}; "
-            f"the dump's columns are {listed(self.fields.names)}"
+            f"source {self.source.name}, {shown(key)} `{text}`: {why}; the dump's columns are {listed(self.shown)}"
         )
 
     def _value(self, key: str, expression: Expression) -> tuple[str, str]:

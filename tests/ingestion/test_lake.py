@@ -258,6 +258,21 @@ def test_the_catalogue_is_published_whole(house: House) -> None:
     assert house.lake.rejected_share("none") == 0.0
 
 
+@pytest.mark.parametrize("suffix", ["csv", "jsonl", "json"])
+def test_an_empty_file_is_loaded_where_columns_have_canonical_names(house: House, suffix: str) -> None:
+    house.write("empty." + suffix, "")
+    house.write("full.csv", "event_ts,event_name,user_id\n2020-01-01,v,u\n")
+    report = house.load(columns={})
+    assert (report.loaded, report.rows, report.failures) == (2, 1, ())
+
+
+def test_a_file_of_unreadable_rows_is_rejected_where_columns_have_canonical_names(house: House) -> None:
+    house.write("a.jsonl", "what\n{}\n")
+    report = house.load(columns={})
+    assert (report.loaded, report.failures) == (1, ())
+    assert [reject["reason"] for reject in house.rejects()] == ["not valid JSON", "event_ts is missing"]
+
+
 def test_a_lake_without_loads_publishes_empty_tables(house: House) -> None:
     with duckdb.connect() as connection:
         house.lake.publish_catalog(connection)

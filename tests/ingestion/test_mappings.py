@@ -304,6 +304,17 @@ def test_columns_of_the_canonical_name_need_no_declaration(bench: Bench) -> None
     assert event["properties"] == '{"properties":"p"}'
 
 
+def test_a_json_key_of_a_canonical_name_may_come_in_later_rows(bench: Bench) -> None:
+    """A purchase after more page views than the sample has is worth what the same row at the file's head is."""
+    view = {"event_ts": "2020-01-01", "event_name": "page_view", "user_id": "u"}
+    bought = {"event_ts": "2020-01-02", "event_name": "purchase", "anonymous_id": "d", "revenue": 10.5, "page": "/p"}
+    lines = list(map(json.dumps, [view] * shapes.SAMPLE_RECORDS + [bought]))
+    late = bench.load("a.jsonl", "\n".join(lines), columns={}).events[-1]
+    first = bench.load("a.jsonl", lines[-1], columns={}).events[0]
+    assert (late["anonymous_id"], late["revenue"], late["page"]) == ("d", Decimal("10.5"), "/p")
+    assert {**late, "dump_row": 1} == first
+
+
 def test_an_unnested_list_gives_a_row_for_each_item(bench: Bench) -> None:
     documents = [
         {"u": "u1", "tz": "x", "items": [{"ts": "2020-01-01", "ev": "a"}, {"ts": "2020-01-02", "ev": "b", "tz": "y"}]},
