@@ -88,12 +88,13 @@ class Fields:
             return self._type_of(_dotted(position, reference)) is None
         return not self.shape.is_json or reference not in self._path_kinds
 
-    def want(self, reference: Reference, *, kept: bool) -> None:
+    def want(self, reference: Reference, *, kept: bool, as_json: bool = False) -> None:
         """Prepare to read a column. A JSON key that no sampled record has may still come.
 
         Args:
             reference: What is read.
             kept: Whether the column stays among the row's properties besides, and so must stay JSON.
+            as_json: Whether it is to be read as JSON even if no sampled record shows anything nested in it.
         """
         position = self.find(reference[0])
         self._read.add(reference[0] if position is None else self.columns[position].name)
@@ -103,7 +104,7 @@ class Fields:
             self._exact[reference[0]] = position
             self._folded.setdefault(reference[0].casefold(), position)
         if position is not None and self.shape.is_json:
-            if len(reference) > 1:
+            if len(reference) > 1 or as_json:
                 self._nested.add(position)
             if not kept:
                 self._scalars.add(position)

@@ -28,6 +28,8 @@ VALUES_SHOWN = 4
 VALUE_SHOWN = 60
 FILTERED = ""
 """The verdict on a row that the source's `where` leaves out."""
+_OBJECT = "case when ltrim({0})[1] = '{{' and json_valid({0}) then {0} else to_json({0}) end"
+"""A text of a dump's own properties, where nothing is declared: JSON if it is an object's, else just a text."""
 _FROM_BRACE_TO_BRACE = "ord(line) = 123 and suffix(line, '}')"
 
 
@@ -150,12 +152,16 @@ class _Binding:
         self.where = mapping.where
         self.expressions = dict(mapping.expressions)
         by_name = {column.name.casefold(): column.name for column in reversed(shape.columns)}
+        texts = {column.name for column in shape.columns if column.native == "VARCHAR" and not shape.is_json}
         # A JSON key of a canonical name may come in later rows, whatever the sample shows.
         self.awaited: set[str] = set()
         for name in MAPPABLE_COLUMNS:
-            if name in self.expressions or name == "properties" or not (name in by_name or shape.is_json):
+            if name in self.expressions or not (name in by_name or shape.is_json):
                 continue
-            self.expressions[name] = Expression(quoted(by_name.get(name, name)), connection)
+            text = quoted(by_name.get(name, name))
+            if name == "properties" and by_name.get(name) in texts:
+                text = _OBJECT.format(text)
+            self.expressions[name] = Expression(text, connection)
             if name not in by_name:
                 self.awaited.add(name)
         self.fields = Fields(shape, connection, hashed=self._lacks_ids(shape), as_number=as_number)
@@ -181,7 +187,8 @@ class _Binding:
                 if lacks(reference) and key not in self.awaited:
                     self.missing.setdefault(key, reference)
                 # Whether a column is read as JSON must be settled before the first use.
-                self.fields.want(reference, kept=reference[0] not in taken)
+                as_json = key == "properties" and key not in self.source.columns
+                self.fields.want(reference, kept=reference[0] not in taken, as_json=as_json)
         self._require_columns()
         values = {key: self._value(key, expression) for key, expression in named}
         if "where" in values and values["where"][1] != "BOOLEAN":

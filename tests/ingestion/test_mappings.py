@@ -304,6 +304,29 @@ def test_columns_of_the_canonical_name_need_no_declaration(bench: Bench) -> None
     assert event["properties"] == '{"properties":"p"}'
 
 
+PROPERTIES_BY_NAME = [{"plan": "pro", "n": {"m": [1, None]}}, {}, [1], "text", 5, True, None]
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_dumps_own_properties_need_no_declaration(bench: Bench, late: bool) -> None:
+    row = {"event_ts": "2020-01-01", "event_name": "v", "user_id": "u"}
+    rows = [{**row, "x": 1, "properties": value} for value in PROPERTIES_BY_NAME]
+    body = "\n".join(map(json.dumps, [row] * shapes.SAMPLE_RECORDS * late + rows))
+    events = bench.load("a.jsonl", body, columns={}).events[-len(rows) :]
+    assert [json.loads(event["properties"]) for event in events] == [
+        *({"x": 1, "plan": "pro", "n": {"m": [1, None]}}, {"x": 1}, {"x": 1, "properties": [1]}),
+        *({"x": 1, "properties": "text"}, {"x": 1, "properties": 5}, {"x": 1, "properties": True}, {"x": 1}),
+    ]
+
+
+def test_a_texts_own_properties_are_json_where_they_are_an_object(bench: Bench) -> None:
+    rows = ['"{""plan"": ""pro""}"', "{no", "5", ""]
+    body = "event_ts,event_name,user_id,properties\n" + "".join(f"2020-01-01,v,u,{row}\n" for row in rows)
+    events = bench.load("a.csv", body, columns={}).events
+    found = [json.loads(event["properties"]) for event in events]
+    assert found == [{"plan": "pro"}, {"properties": "{no"}, {"properties": "5"}, {}]
+
+
 def test_a_json_key_of_a_canonical_name_may_come_in_later_rows(bench: Bench) -> None:
     """A purchase after more page views than the sample has is worth what the same row at the file's head is."""
     view = {"event_ts": "2020-01-01", "event_name": "page_view", "user_id": "u"}
