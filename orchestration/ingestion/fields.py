@@ -166,10 +166,11 @@ class Fields:
         return self.text(reference)
 
     def _kind(self, reference: Reference) -> str:
-        if len(reference) > 1:
-            return self._path_kinds.get(reference, "empty")
         position = self.find(reference[0])
-        kind = "empty" if position is None else self.columns[position].kind
+        if len(reference) > 1:
+            kind = self._path_kinds.get(reference, "empty")
+        else:
+            kind = "empty" if position is None else self.columns[position].kind
         return "number" if kind == "integer" and reference[0] in self._as_number else kind
 
     def _cast(self, reference: Reference, kind: str) -> str:

@@ -142,6 +142,15 @@ def test_a_whole_number_that_is_none_after_all_is_read_as_it_is(bench: Bench) ->
     assert outcome.reasons == ["n is 'x', not a number"]
 
 
+def test_a_whole_number_within_an_object_that_is_none_after_all_is_read_as_it_is(bench: Bench) -> None:
+    row = {"ts": "2020-01-01", "ev": "v", "u": "u"}
+    rows = [{**row, "o": {"n": n}} for n in [1] * shapes.SAMPLE_RECORDS + [2.5, "x"]]
+    body = "\n".join(map(json.dumps, rows))
+    outcome = bench.load("a.jsonl", body, columns={**COLUMNS, "revenue": "o.n * 2"})
+    assert outcome.events[-1]["revenue"] == Decimal(5)
+    assert outcome.reasons == ["o.n is 'x', not a number"]
+
+
 def test_a_column_without_values_counts_as_a_number_where_one_is_wanted(bench: Bench) -> None:
     outcome = bench.load(
         "a.csv", "ts,ev,u,n,m\n2020-01-01,v,u,,2\n", columns={**COLUMNS, "revenue": "m - coalesce(n, 0)"}
