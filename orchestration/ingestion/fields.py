@@ -23,6 +23,9 @@ SHORT = 1 << 10
 RETYPE = "\ufdd3"
 """The fault of a row that proves a column of whole numbers to hold others; the column's name follows."""
 
+_ZONE = r":\d\d(\.\d*)?\s*([Zz]|UTC|GMT|[+-]\d\d?(:?\d\d)?)\s*$"
+"""How a text of a time ends that carries its zone."""
+
 Layer = dict[str, str]
 """Columns that one step of a query adds, by name."""
 
@@ -38,6 +41,9 @@ class Fields:
         connection: For what only DuckDB knows about its types; no data is read.
         hashed: Whether the whole record is hashed, for which every JSON value must stay JSON.
         as_number: Columns whose sample held whole numbers only, but which are known to hold others.
+
+    Attributes:
+        by_sample: Whether a type was told by the sampled values themselves, which equal shapes need not share.
     """
 
     def __init__(
@@ -60,6 +66,7 @@ class Fields:
         self._nested: set[int] = {i for i, column in enumerate(self.columns) if column.kind == "nested"}
         self._scalars: set[int] = set()
         self._read: set[str] = set()
+        self.by_sample = False
         self._exact: dict[str, int] = {}
         self._folded: dict[str, int] = {}
         for position, column in enumerate(self.columns):
@@ -156,11 +163,12 @@ class Fields:
         position = self.find(reference[0])
         if position is None or len(reference) > 1 or self._kind(reference) != "text":
             return self.number(reference)
+        self.by_sample = True
         name = self.columns[position].name
         values = {str(record[name]) for record in self.shape.sample if record.get(name)}
         listed = ", ".join(f"({literal(value)})" for value in sorted(values))
         for kind in ("DATE", "TIMESTAMP", "TIMESTAMPTZ", "TIME", "BOOLEAN"):
-            query = f"select bool_and(try_cast(v as {kind}) is not null) from (values {listed}) t(v)"
+            query = f"select bool_and(not ({_is_no('v', f'try_cast(v as {kind})', kind)})) from (values {listed}) t(v)"
             if values and self._connection.execute(query).fetchall()[0][0]:
                 return self._cast(reference, kind)
         return self.text(reference)
@@ -182,7 +190,7 @@ class Fields:
         name = ".".join(reference)
         expected = "a number" if kind in ("BIGINT", "DOUBLE") else f"a {kind.lower()}"
         said = complaint(name, text, expected)
-        wrong = f"{text} is not null and {alias} is null"
+        wrong = f"{text} is not null and ({_is_no(text, alias, kind)})"
         if kind == "BIGINT":
             # A cast to bigint rounds, and takes an exponent: neither is the number that was written.
             wrong = f"{text} is not null and ({alias} is null or contains({text}, '.') or contains(lower({text}), 'e'))"
@@ -338,6 +346,23 @@ def _unquoted(value: str) -> str:
     """SQL for a field of a W3C log without the quotes that a blank in it asks for."""
     quotes = f"length({value}) > 1 and starts_with({value}, '\"') and suffix({value}, '\"')"
     return f"case when {quotes} then replace(substr({value}, 2, length({value}) - 2), '\"\"', '\"') else {value} end"
+
+
+def _is_no(text: str, cast: str, kind: str) -> str:
+    """SQL for whether a text is none of a type: a cast to a date drops the time of day, and one to a time the zone."""
+    wrong = f"{cast} is null"
+    has_zone = f"regexp_matches({text}, {literal(_ZONE)})"
+    match kind:
+        case "DATE":
+            return f"{wrong} or contains({text}, ':')"
+        case "TIMESTAMP":
+            return f"{wrong} or {has_zone}"
+        case "TIMESTAMPTZ":
+            return f"{wrong} or not {has_zone}"
+        case "TIME":
+            return f"{wrong} or regexp_matches({text}, '^\\s*\\d+-')"
+        case _:
+            return wrong
 
 
 def _group_names(pattern: str) -> list[str]:

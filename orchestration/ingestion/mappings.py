@@ -45,6 +45,7 @@ class Query:
         missing: What expressions read that no sampled record shows, by the key of the expression.
         blind: The keys of those that find nothing of what they read.
         columns: The dump's columns that were looked through.
+        by_sample: Whether it is made for one file's sample, and not for all files of the shape.
     """
 
     steps: tuple[str, ...]
@@ -52,6 +53,7 @@ class Query:
     missing: dict[str, Reference] = field(default_factory=dict)
     blind: frozenset[str] = frozenset()
     columns: tuple[str, ...] = ()
+    by_sample: bool = False
 
     def sql(
         self, relation: str, *, witness: str, source: str, dump_file: str, load_id: str, trusting: bool = False
@@ -124,7 +126,7 @@ class Mapping:
         """
         key = (shape, as_number)
         with self._lock:
-            if key not in self._queries:
+            if key not in self._queries or self._queries[key].by_sample:
                 self._queries[key] = _Binding(self, shape, as_number, self._connection).query()
             return self._queries[key]
 
@@ -204,6 +206,7 @@ class _Binding:
             missing=self.missing,
             blind=blind,
             columns=tuple(self.shown),
+            by_sample=self.fields.by_sample,
         )
 
     def _require_columns(self) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import re
+from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -149,6 +150,28 @@ def test_a_whole_number_within_an_object_that_is_none_after_all_is_read_as_it_is
     outcome = bench.load("a.jsonl", body, columns={**COLUMNS, "revenue": "o.n * 2"})
     assert outcome.events[-1]["revenue"] == Decimal(5)
     assert outcome.reasons == ["o.n is 'x', not a number"]
+
+
+TIMES = {
+    "a time": ("2020-01-01 05:30:00", datetime(2020, 1, 1, 11, 30)),
+    "a time with a zone": ("2020-01-01T05:30:00Z", datetime(2020, 1, 1, 8, 30)),
+    "a time with an offset": ("2020-01-01 05:30:00.5+02:00", datetime(2020, 1, 1, 6, 30, 0, 500000)),
+    "a date": ("2020-01-01", datetime(2020, 1, 1, 6)),
+}
+
+
+@pytest.mark.parametrize("case", TIMES)
+def test_a_time_that_is_computed_with_keeps_its_time_of_day_and_its_zone(bench: Bench, case: str) -> None:
+    written, expected = TIMES[case]
+    columns = {**COLUMNS, "event_ts": "ts + interval 3 hours"}
+    rows = [written] * (shapes.SAMPLE_RECORDS + 1) + [other for other, _ in TIMES.values() if other != written]
+    body = "ts,ev,u\n" + "".join(f"{row},v,u\n" for row in rows)
+    outcome = bench.load("a.csv", body, columns=columns, timezone="America/Sao_Paulo")
+    assert {event["event_ts"] for event in outcome.events[: shapes.SAMPLE_RECORDS + 1]} == {expected}
+    # What is not like the sample is what it is, or a reject, and never another time.
+    right = {moment for _, moment in TIMES.values()}
+    assert {event["event_ts"] for event in outcome.events} <= right
+    assert outcome.accounted == len(rows)
 
 
 def test_a_column_without_values_counts_as_a_number_where_one_is_wanted(bench: Bench) -> None:
