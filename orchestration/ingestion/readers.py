@@ -77,12 +77,14 @@ def relation(path: Path, shape: Shape, *, careful: bool) -> str:
     dialect = _dialect(shape, careful=careful)
     columns = ", ".join(f"{name}: 'VARCHAR'" for name in names)
     nulls = ", ".join(map(literal, ("", *dialect.null_values)))
+    # Unless it is told which line end ends a record, DuckDB refuses two kinds, also where one of them is quoted.
+    newline = r"new_line = '\n', " if careful and shape.layout == "csv" else ""
     # Numbering the rows runs on one core in any case, so the scan gains nothing from more of them, and one
     # that starts at one place only cannot mistake a quoted line end for the end of a record.
     return (
         f"select row_number() over () as rn, * from read_csv({literal(str(path))}, columns = {{{columns}}}, "
         f"delim = {literal(dialect.delimiter)}, quote = {literal(dialect.quote)}, "
-        f"escape = {literal(dialect.escape)}, nullstr = [{nulls}], header = false, auto_detect = false, "
+        f"escape = {literal(dialect.escape)}, nullstr = [{nulls}], header = false, auto_detect = false, {newline}"
         f"parallel = false, max_line_size = {records.MAX_RECORD}, buffer_size = {2 * records.MAX_RECORD})"
     )
 
