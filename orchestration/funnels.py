@@ -1,6 +1,7 @@
 """Funnels as `avila.yml` declares them, and as dbt reads them."""
 
 import difflib
+from collections import Counter
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
@@ -111,6 +112,22 @@ class Funnel(Declared):
         tuple[Exclusion, ...], BeforeValidator(lambda value: (value,) if isinstance(value, str) else value)
     ] = ()
     breakdown: Breakdown | None = None
+
+    @field_validator("steps", mode="before")
+    @classmethod
+    def _told_apart(cls, value: object) -> object:
+        """Steps that say no name and would share one: the second `view` is called `view 2`."""
+        if not isinstance(value, list | tuple):
+            return value
+        steps, times = [], Counter[str]()
+        for step in value:
+            said = {"event": step} if isinstance(step, str) else step
+            name = isinstance(said, dict) and "name" not in said and (said.get("event") or said.get("where"))
+            if isinstance(name, str):
+                times[name] += 1
+                said = {**said, "name": f"{name} {times[name]}"} if times[name] > 1 else said
+            steps.append(said)
+        return steps
 
     @model_validator(mode="after")
     def _makes_sense(self) -> "Funnel":

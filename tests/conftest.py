@@ -100,16 +100,8 @@ VARIABLES: dict[str, Any] = {
 def funnel(
     name: str, steps: Sequence[str | dict[str, Any]], *, window: int, order: str = "ordered", **options: Any
 ) -> dict[str, Any]:
-    """A funnel as dbt reads it; `window` in seconds, `options` as in avila.yml; the second step called A is `A 2`."""
-    named: dict[str, Any] = {}
-    for number, step in enumerate(steps, start=1):
-        said = {"event": step} if isinstance(step, str) else step
-        name_of_step = said.get("name") or said.get("event") or said["where"]
-        name_of_step = f"{name_of_step} {number}" if name_of_step in named else name_of_step
-        named[name_of_step] = {**said, "name": name_of_step}
-    declared = Funnel.model_validate(
-        {"window_hours": window / 3600, "order": order, "steps": [*named.values()], **options}
-    )
+    """A funnel as dbt reads it; `window` in seconds, `options` as in avila.yml."""
+    declared = Funnel.model_validate({"window_hours": window / 3600, "order": order, "steps": [*steps], **options})
     return funnel_variables({name: declared})[0]
 
 

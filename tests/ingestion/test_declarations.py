@@ -121,6 +121,13 @@ def test_everything_but_sources_has_a_default(tmp_path: Path) -> None:
     assert declared.max_rejected_share("web") == 0.05
 
 
+def test_steps_that_share_an_event_are_told_apart(tmp_path: Path) -> None:
+    steps = "[view, {event: view, where: \"page = '/'\"}, {where: revenue > 1}, {name: again, event: view}, view]"
+    said = load(tmp_path, MINIMAL + f"funnels: {{f: {{steps: {steps}}}}}\n").dbt_vars()
+    names = [step["name"] for step in said["funnels"][0]["steps"]]
+    assert names == ["view", "view 2", "revenue > 1", "again", "view 3"]
+
+
 def test_everything_can_be_said(tmp_path: Path) -> None:
     declared = load(tmp_path, WHOLE)
     said = declared.dbt_vars()
@@ -210,7 +217,7 @@ MISTAKES: dict[str, tuple[str, int, str]] = {
     "a number out of bounds": (MINIMAL + "sessions: {timeout_minutes: -1}\n", 4, "greater than 0 (it is -1)"),
     "an unknown order": (MINIMAL + "funnels:\n  f:\n    order: any\n    steps: [a]\n", 6, "'ordered', 'strict'"),
     "a step without anything": (MINIMAL + "funnels: {f: {steps: [{name: a}]}}\n", 4, "a step needs `event:`"),
-    "a step twice": (MINIMAL + "funnels: {f: {steps: [a, a]}}\n", 4, "two steps are called 'a'"),
+    "a step twice": (MINIMAL + "funnels: {f: {steps: [a, {name: a, event: b}]}}\n", 4, "two steps are called 'a'"),
     "a key twice": (MINIMAL + "churn: {}\nkey_events: [a]\nchurn: {}\n", 6, "`churn` is already set on line 4"),
     "no regular expression": (MINIMAL + "    pattern: '(?P<a>'\n", 4, "no regular expression"),
     "a pattern without names": (MINIMAL + "    pattern: 'x'\n", 4, "names no groups"),
