@@ -82,7 +82,7 @@ def lake_asset(name: str, source: Source) -> AssetsDefinition:
         check_specs=[
             AssetCheckSpec(files_read, asset=["lake", name], description="No dump failed to open."),
             AssetCheckSpec(
-                has_data, asset=["lake", name], description="The lake holds at least one dump, of this night or before."
+                has_data, asset=["lake", name], description="A dump was loaded at least once, this night or before."
             ),
             AssetCheckSpec(
                 rejects_few,
@@ -101,7 +101,7 @@ def lake_asset(name: str, source: Source) -> AssetsDefinition:
                 threads=settings.threads,
                 on_progress=Heartbeat(context),
             )
-            is_empty = not lake.is_loaded(name)
+            never_loaded = not lake.was_loaded(name)
             share = lake.rejected_share(name)
             over = share > HOUSE.declarations.max_rejected_share(name)
             reasons = lake.frequent_rejects(name) if over else []
@@ -139,9 +139,9 @@ def lake_asset(name: str, source: Source) -> AssetsDefinition:
         why_empty = "\n".join(report.failures or report.warnings)
         yield AssetCheckResult(
             check_name=has_data,
-            passed=not is_empty,
+            passed=not never_loaded,
             severity=severity("sources"),
-            description=f"Nothing of this source has ever been loaded.\n{why_empty}" if is_empty else None,
+            description=f"Nothing of this source has ever been loaded.\n{why_empty}" if never_loaded else None,
         )
         limit = HOUSE.declarations.max_rejected_share(name)
         yield AssetCheckResult(

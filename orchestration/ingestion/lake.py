@@ -65,6 +65,10 @@ class Lake:
         """Whether the lake holds a dump of a source."""
         return any(load.status == "live" for load in self.loads(source))
 
+    def was_loaded(self, source: str) -> bool:
+        """Whether the lake holds a dump of a source, or did before its files were withdrawn."""
+        return bool(self.loads(source))
+
     def rejected_share(self, source: str) -> float:
         """The share of a source's live rows that were rejected; 0 without rows."""
         live = [load for load in self.loads(source) if load.status == "live"]

@@ -405,6 +405,13 @@ class Loading:
                     self._catalog.see(file)
                 for name in gone:
                     self._catalog.leave(self._source.name, name, forget=self._source.removed_files == "withdraw")
+        if self._withdrawn and not self._live:
+            self._warn(
+                [
+                    f"source {self._source.name}: none of its files is there any more, and all of its rows went with "
+                    f"them (removed_files: withdraw); if their disk is not mounted, mount it, and they are loaded anew"
+                ]
+            )
         self._warn(
             f"{file.file} has the content of {self._live[file.content_hash].file}, and is not loaded again"
             for file in copies

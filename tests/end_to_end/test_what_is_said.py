@@ -29,6 +29,10 @@ sources:
   messy:
     path: landing/messy/*.csv
     {COLUMNS}
+  former:
+    path: landing/former/*.csv
+    removed_files: withdraw
+    {COLUMNS}
 """
 MENDED = f"""
 reporting_timezone: America/Sao_Paulo
@@ -41,6 +45,10 @@ sources:
     {COLUMNS}
   days:
     path: landing/days/*.csv
+    {COLUMNS}
+  former:
+    path: landing/former/*.csv
+    removed_files: withdraw
     {COLUMNS}
 key_events: [purchse]
 conversion: {{event: purchase}}
@@ -56,6 +64,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "shop/a.csv": SHOP,
         "rotten/a.parquet": "PAR1, but no more than that",
         "messy/a.csv": HEADER + "soon,view,u1,\n" * 3 + "2024-01-01,,u1,\n" * 2 + "2024-01-01,view,u1,\n",
+        "former/a.csv": HEADER + "2024-01-01 08:00:00,view,f1,\n",
         "days/a.csv": HEADER + "2024-01-01,view,u1,\n" * 3 + "2024-01-02,view,u1,\n",
     }
     for name, content in dumps.items():
@@ -73,8 +82,9 @@ def blocked(root: Path, run_night: RunNight) -> Night:
 
 @pytest.fixture(scope="module")
 def mended(root: Path, blocked: Night, run_night: RunNight) -> Night:
-    """The night after: the unreadable file has good ones beside it."""
+    """The night after: the unreadable file has good ones beside it, and a source's only file has gone."""
     assert blocked.code == 1
+    (root / "landing" / "former" / "a.csv").unlink()
     (root / "landing" / "rotten" / "b.csv").write_text(HEADER + SHOP.removeprefix(HEADER).replace(",u", ",r"))
     (root / "avila.yml").write_text(MENDED)
     night = run_night(root)
@@ -119,6 +129,14 @@ def test_one_unreadable_file_among_good_ones_is_told_after_the_report(mended: Ni
     rows = {line.split()[0]: line.split() for line in report.splitlines() if line.startswith((" rotten", " days"))}
     assert rows["rotten"][:3] == ["rotten", "1", "1"]
     assert rows["days"][:7] == ["days", "1", "0", "4", "0", "0", "2"]
+
+
+def test_a_source_whose_only_file_is_withdrawn_blocks_nothing_and_is_told(mended: Night) -> None:
+    report, notices = mended.output.split("Worth a look")
+    assert "lake/former: source former: none of its files is there any more" in notices
+    assert "ever been loaded" not in notices
+    rows = [line.split() for line in report.splitlines() if line.startswith(" former")]
+    assert [row[:4] for row in rows] == [["former", "0", "0", "0"]]
 
 
 def test_names_copies_and_dates_that_do_not_fit_are_told(mended: Night) -> None:

@@ -124,6 +124,24 @@ def test_files_that_go_away_keep_their_rows_unless_declared_otherwise(house: Hou
     assert counts(house.load(removed_files="withdraw")) == {"loaded": 1, "unchanged": 1, "rows": 3}
 
 
+def test_a_source_of_which_all_is_withdrawn_was_loaded_all_the_same(house: House) -> None:
+    assert not house.lake.was_loaded("web")
+    house.write("a.csv", day(1)).rename(house.root / "a.csv")
+    house.load()
+    assert not house.lake.was_loaded("web")
+    (house.root / "a.csv").rename(house.root / "landing" / "a.csv")
+    house.load()
+    (house.root / "landing" / "a.csv").unlink()
+    # A disk that is not mounted leaves an empty directory.
+    assert not any("went with" in said for said in house.load().warnings)
+    assert house.lake.is_loaded("web")
+    report = house.load(removed_files="withdraw")
+    assert counts(report) == {"withdrawn": 1}
+    assert any("none of its files is there any more, and all of its rows went" in said for said in report.warnings)
+    assert (house.lake.is_loaded("web"), house.lake.was_loaded("web")) == (False, True)
+    assert not any("went with" in said for said in house.load(removed_files="withdraw").warnings)
+
+
 def test_a_file_that_moves_is_not_withdrawn(house: House) -> None:
     path = house.write("a.csv", day(1))
     house.load(removed_files="withdraw")
