@@ -51,6 +51,14 @@ class Sessions(Declared):
 
     timeout_minutes: float = Field(default=30, gt=0, le=24 * 60)
 
+    @field_validator("timeout_minutes")
+    @classmethod
+    def _a_second_or_more(cls, value: float) -> float:
+        # Slices of the clock are whole seconds long, and none is of no length.
+        if value * 60 < 1:
+            raise ValueError(f"expected at least a second, which is 0.0167 (it is {value:g})")
+        return value
+
 
 def _site(value: str) -> str:
     """Check the name of a site.

@@ -215,6 +215,11 @@ MISTAKES: dict[str, tuple[str, int, str]] = {
     "a source that is none": (MINIMAL + "  b: 3\n", 4, "`sources.b`"),
     "a wrong type": (MINIMAL + "churn: {horizon_days: soon}\n", 4, "expected a whole number (it is 'soon')"),
     "a number out of bounds": (MINIMAL + "sessions: {timeout_minutes: -1}\n", 4, "greater than 0 (it is -1)"),
+    "a timeout under a second": (
+        MINIMAL + "sessions: {timeout_minutes: 0.005}\n",
+        4,
+        "`sessions.timeout_minutes`: expected at least a second, which is 0.0167 (it is 0.005)",
+    ),
     "an unknown order": (MINIMAL + "funnels:\n  f:\n    order: any\n    steps: [a]\n", 6, "'ordered', 'strict'"),
     "a step without anything": (MINIMAL + "funnels: {f: {steps: [{name: a}]}}\n", 4, "a step needs `event:`"),
     "a step twice": (MINIMAL + "funnels: {f: {steps: [a, {name: a, event: b}]}}\n", 4, "two steps are called 'a'"),
