@@ -197,7 +197,8 @@ _LIMITS: dict[str, tuple[float | None, float | None, str, str]] = {
         None,
         MAX_SHARE_OF_ONE_USER,
         f"over {MAX_SHARE_OF_ONE_USER:.0%} of the identified events are of one user_id",
-        "If it stands for nobody, add it to `identity: {placeholder_ids: […]}`",
+        "If it stands for nobody, add it to `identity: {placeholder_ids: […]}`, beside the default ones, which a list "
+        "of your own replaces",
     ),
     "share_without_currency_code": (
         None,

@@ -516,6 +516,14 @@ def test_the_readme_names_every_option_and_its_example_is_valid(tmp_path: Path) 
     assert all(f"`{name}`" in readme for name in preset_names())
 
 
+def test_the_readme_gives_the_placeholders_that_a_list_of_your_own_replaces(tmp_path: Path) -> None:
+    readme = (PROJECT_ROOT / "README.md").read_text(encoding="utf-8")
+    (default,) = re.findall(r"^\| `identity` \| `(.*?)` \| .* takes the place of this one", readme, re.MULTILINE)
+    assert load(tmp_path, f"{MINIMAL}identity: {default}\n") == load(tmp_path, MINIMAL)
+    own = load(tmp_path, MINIMAL + "identity: {placeholder_ids: [guest]}\n")
+    assert own.identity.placeholder_ids == own.sources["web"].placeholder_ids == ("guest",)
+
+
 def test_users_have_the_columns_that_a_funnel_may_be_broken_down_by() -> None:
     contract = yaml.safe_load((PROJECT_ROOT / "dbt_project/models/marts/users.yml").read_text(encoding="utf-8"))
     columns = [column["name"] for column in contract["models"][0]["columns"]]

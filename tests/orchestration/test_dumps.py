@@ -113,7 +113,7 @@ FAULTS: dict[str, tuple[Callable[[list[Row]], list[Row]], str, str]] = {
     "a user who is nobody": (
         lambda rows: [{**row, "user_id": "guest" if number % 3 else row["user_id"]} for number, row in enumerate(rows)],
         "over 50% of the identified events are of one user_id",
-        "add it to `identity: {placeholder_ids: […]}`",
+        "add it to `identity: {placeholder_ids: […]}`, beside the default ones",
     ),
     "a symbol for a currency": (
         with_all(currency="R$"),
