@@ -78,7 +78,7 @@ class Expression:
         selected = self._statement["statements"][0]["node"]["select_list"]
         if selected[0].get("alias"):
             raise ExpressionError("leave out `as …`: the key already names the column")
-        selected[0] = self._node = _resolved(selected[0], self._json_extract)
+        selected[0] = self._node = _resolved(selected[0], self._expand)
         self._refuse_unsafe()
 
     def _parse(self, statement: str) -> dict[str, Any]:
@@ -98,9 +98,12 @@ class Expression:
         # No bound parameters: DuckDB imports pandas for them, which costs a second.
         return str(self._connection.execute(query).fetchall()[0][0])
 
-    def _json_extract(self, document: dict[str, Any], path: dict[str, Any]) -> dict[str, Any]:
-        node = self._parse("select json_extract(document, path)")["statements"][0]["node"]["select_list"][0]
-        return {**node, "children": [document, path]}
+    def _expand(self, template: str, nodes: dict[str, Any]) -> dict[str, Any]:
+        """The tree of a template, in which nodes stand for the columns that it names."""
+        expanded: dict[str, Any] = _filled(
+            self._parse(f"select {template}")["statements"][0]["node"]["select_list"][0], nodes
+        )
+        return expanded
 
     def _refuse_unsafe(self) -> None:
         banned = _banned_functions()
@@ -154,17 +157,28 @@ def _nodes(value: Any) -> Iterator[dict[str, Any]]:
             yield from _nodes(child)
 
 
-def _resolved(value: Any, json_extract: Callable[..., dict[str, Any]], *, as_lambda: bool = False) -> Any:
+def _filled(value: Any, nodes: dict[str, Any]) -> Any:
+    if isinstance(value, list):
+        return [_filled(child, nodes) for child in value]
+    if not isinstance(value, dict):
+        return value
+    if value.get("class") == "COLUMN_REF":
+        return copy.deepcopy(nodes[value["column_names"][0]])
+    return {key: _filled(child, nodes) for key, child in value.items()}
+
+
+def _resolved(value: Any, expand: Callable[[str, dict[str, Any]], dict[str, Any]], *, as_lambda: bool = False) -> Any:
     """The same tree, settled where DuckDB's parser leaves it to the binder what a text means.
 
     To the parser each `a -> b` is a lambda, and `a.f()` a function of the schema `a`. To the binder the first
-    is a JSON operator unless a function wants a lambda there, and the second is `f(a)`.
+    is a JSON operator unless a function wants a lambda there, and the second is `f(a)`. A time zone that there is
+    none of is made a failure that `try` catches: that of `timezone` itself ends the whole query.
     """
     if isinstance(value, list):
-        return [_resolved(child, json_extract) for child in value]
+        return [_resolved(child, expand) for child in value]
     if not isinstance(value, dict):
         return value
-    node = {key: _resolved(child, json_extract) for key, child in value.items() if key != "children"}
+    node = {key: _resolved(child, expand) for key, child in value.items() if key != "children"}
     children = value.get("children")
     if value.get("class") == "FUNCTION" and value["schema"] not in ("", "main"):
         names = [name for name in (value["catalog"], value["schema"]) if name]
@@ -172,9 +186,13 @@ def _resolved(value: Any, json_extract: Callable[..., dict[str, Any]], *, as_lam
         node |= {"catalog": "", "schema": ""}
     if children is not None:
         takes = value.get("class") == "FUNCTION" and value["function_name"].lower() in _functions_of_lambdas()
-        node["children"] = [_resolved(c, json_extract, as_lambda=takes and i > 0) for i, c in enumerate(children)]
+        node["children"] = [_resolved(c, expand, as_lambda=takes and i > 0) for i, c in enumerate(children)]
     if value.get("class") == "LAMBDA" and not as_lambda:
-        return json_extract(node["lhs"], node["expr"])
+        return expand("json_extract(document, path)", {"document": node["lhs"], "path": node["expr"]})
+    if value.get("class") == "FUNCTION" and value["function_name"].lower() == "timezone" and len(node["children"]) == 2:
+        zone, time = node["children"]
+        if zone["class"] != "CONSTANT":
+            node["children"] = [expand(_known_zone(), {"zone": zone}), time]
     return node
 
 
@@ -229,6 +247,20 @@ def quoted(name: str) -> str:
     """A SQL identifier."""
     escaped = name.replace('"', '""')
     return f'"{escaped}"'
+
+
+@cache
+def _known_zone() -> str:
+    """SQL for a time zone's name, which fails where DuckDB knows none of that name, nor such an offset."""
+    with duckdb.connect() as connection:
+        names = connection.execute("select lower(name) from pg_timezone_names() order by name").fetchall()
+    listed = ", ".join(literal(name) for (name,) in names)
+    # Of an offset DuckDB takes the hours alone, whatever minutes it has.
+    offset = r"UTC(\+(0?\d|1[0-4])|-(0?\d|1[0-2]))(:00)?"
+    return (
+        f"case when zone is null or contains([{listed}], lower(zone)) or regexp_full_match(zone, {literal(offset)}) "
+        "then zone else cast(cast(zone || ' is no time zone' as integer) as varchar) end"
+    )
 
 
 @cache

@@ -211,6 +211,19 @@ def test_a_failure_shows_what_was_read_in_part(bench: Bench) -> None:
     assert reason == f"item_id: the expression fails on this row: {shown}"
 
 
+@pytest.mark.parametrize("expression", ["cast(ts as timestamp) at time zone tz", "timezone(trim(tz), ts::timestamp)"])
+def test_a_row_whose_zone_there_is_not_is_rejected(bench: Bench, expression: str) -> None:
+    zones = ["America/Sao_Paulo", "Mars/X", "asia/TOKYO", "", "UTC+3", "utc", "+03:00", "EST5EDT", "UTC-3:30"]
+    body = "ts,ev,u,tz\n" + "".join(f"2020-01-01 00:00:00,v,u,{zone}\n" for zone in zones)
+    outcome = bench.load("a.csv", body, columns={**COLUMNS, "event_ts": expression})
+    assert [str(event["event_ts"])[5:16] for event in outcome.events] == [
+        *("01-01 03:00", "12-31 15:00", "12-31 21:00", "01-01 00:00", "01-01 05:00")
+    ]
+    assert [reject["row_number"] for reject in outcome.rejects] == [2, 4, 7, 9]
+    said = "event_ts: the expression fails on this row: ts is '2020-01-01 00:00:00', tz is"
+    assert outcome.reasons == [f"{said} 'Mars/X'", "event_ts is missing", f"{said} '+03:00'", f"{said} 'UTC-3:30'"]
+
+
 REJECTS = {
     "no event_ts": ('"",v,u', "event_ts is missing"),
     "no event_name": ("2020-01-01,,u", "event_name is missing"),
