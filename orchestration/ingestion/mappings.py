@@ -24,6 +24,8 @@ from orchestration.ingestion.sources import (
     Source,
 )
 
+MAX_REVENUE = 10**12
+"""What one event's revenue stays below: a hundred of them, added up, still fit the marts' decimal(18,4)."""
 VALUES_SHOWN = 4
 VALUE_SHOWN = 60
 FILTERED = ""
@@ -301,6 +303,9 @@ class _Binding:
             outside = f"{name} < timestamp '1970-01-01' or {name} >= timestamp '2100-01-01'"
             said = complaint(name, f"cast({name} as varchar)", "between 1970-01-01 and 2100-01-01")
             self.complaints.append(f"when {outside} then {said}")
+        if name == "revenue":
+            said = complaint(name, text, f"below {MAX_REVENUE:,} either way; is it an amount, and in its usual unit?")
+            self.complaints.append(f"when abs({name}) >= {MAX_REVENUE} then {said}")
         return converted
 
     def _verdict(self, fallible: set[str]) -> str:

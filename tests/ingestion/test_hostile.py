@@ -158,6 +158,18 @@ def test_money_that_is_no_number_is_rejected_and_never_summed(bench: Bench, reve
     assert (events, rejects) == ([1], list(range(2, len(NO_MONEY) + 2)))
 
 
+def test_money_that_cannot_be_summed_is_rejected_with_its_text(bench: Bench) -> None:
+    rows = ("999999999999.9999", "-999999999999.9999", "1000000000000", "99999999999999", "-1e13")
+    body = "ts,ev,u,revenue,quantity\n" + "".join(f"2020-01-01,view,u1,{money},99999999999999\n" for money in rows)
+    outcome = bench.load("a.csv", body)
+    assert [str(event["revenue"]) for event in outcome.events] == ["999999999999.9999", "-999999999999.9999"]
+    assert {str(event["quantity"]) for event in outcome.events} == {"99999999999999.0000"}
+    assert outcome.reasons == [
+        f"revenue is '{money}', not below 1,000,000,000,000 either way; is it an amount, and in its usual unit?"
+        for money in rows[2:]
+    ]
+
+
 def test_money_that_json_cannot_hold_is_rejected(bench: Bench) -> None:
     lines = [JSON[:-1] + b',"revenue":' + money + b"}" for money in (b"1.5", b"NaN", b"-Infinity", b'"NaN"', b"1e999")]
     outcome = bench.load("a.jsonl", b"\n".join(lines))
