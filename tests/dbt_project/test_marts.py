@@ -248,3 +248,14 @@ def test_a_large_past_is_that_of_some_users_and_now_is_that_of_all(build_warehou
     looked_at = set(some.loc[~some["is_now"], "user_key"])
     expected = everyone[everyone["is_now"] | everyone["user_key"].isin(looked_at)]
     pd.testing.assert_frame_equal(some, expected.reset_index(drop=True))
+
+
+def test_a_large_purchase_is_attributed_to_the_last_digit(build_warehouse: BuildWarehouse) -> None:
+    revenue = Decimal("999999999999.9999")
+    events = [
+        {"user_id": "u", "event_name": name, "event_ts": datetime(2025, 1, day, 9), "revenue": spent}
+        for day, name, spent in ((6, "view", None), (7, "view", None), (8, "purchase", revenue))
+    ]
+    marts = build_warehouse(pd.DataFrame(events), select="+attribution")
+    found = marts.execute("select model, sum(revenue) from marts.attribution group by model").fetchall()
+    assert dict(found) == dict.fromkeys(("first", "last_non_direct", "linear", "position_based"), revenue)

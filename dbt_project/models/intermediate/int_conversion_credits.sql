@@ -79,9 +79,10 @@ conversion_credits as (
         shares.model,
         shares.channel,
         cast(conversions.key_events * shares.share as decimal(18, 6)) as key_events,
+        -- A product of eighteen digits and seven is kept in eighteen, unless one of them has more.
         cast(
-            round(cast(conversions.revenue as decimal(18, 4)) * shares.share_until, 4)
-            - round(cast(conversions.revenue as decimal(18, 4)) * shares.share_before, 4) as decimal(18, 4)
+            round(cast(conversions.revenue as decimal(28, 4)) * shares.share_until, 4)
+            - round(cast(conversions.revenue as decimal(28, 4)) * shares.share_before, 4) as decimal(18, 4)
         ) as revenue
     from shares
     inner join conversions on shares.session_id = conversions.session_id
