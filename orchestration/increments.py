@@ -79,7 +79,7 @@ def build(
         work = f"tests of {ledger.fingerprint_of(sorted(names))}"
         state = state_of(connection, manifest, variables, names)
         noted = ledger.known(connection, work, state)
-        is_same = is_up_to_date(connection, manifest, variables, names, seq=seq)
+        is_same = is_up_to_date(connection, manifest, variables, names, seq=seq) and not names_pruned_files(connection)
         # Whether predictions are those that were taken in, only the state tells.
         up_to_date = is_same and (noted is not None or not predictions_in(manifest, names))
         found: dict[str, bool] = json.loads(noted) if noted is not None and up_to_date else {}
@@ -206,6 +206,22 @@ def is_up_to_date(
     query = "select model, fingerprint from increments.built_models where built_seq = ?"
     built = dict(connection.execute(query, [seq]).fetchall())
     return all(name in nodes and (built.get(name) == prints[name] or is_ephemeral(nodes[name])) for name in names)
+
+
+def names_pruned_files(connection: duckdb.DuckDBPyConnection) -> bool:
+    """Whether the view of what came and went names files that are no more.
+
+    Those of replaced and withdrawn dumps are pruned once all have taken that in, but the view, and those that read it,
+    name them until they are built again.
+    """
+    view = "select count(*) from information_schema.tables where table_name = 'stg_events_changed'"
+    if not connection.execute(view).fetchall()[0][0]:
+        return False
+    try:
+        connection.execute("select 1 from staging.stg_events_changed limit 0").fetchall()
+    except duckdb.IOException:
+        return True
+    return False
 
 
 def behind(

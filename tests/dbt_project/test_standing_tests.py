@@ -1,6 +1,7 @@
 """A test that passed is not asked again of the same tables; whatever may have changed what it finds has it run."""
 
 from copy import deepcopy
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,19 @@ def test_tests_that_passed_stand_for_as_long_as_nothing_changes(night: Night) ->
     assert ran(again, "test") | set(map(night.name, again.passed_before)) == ran(first, "test")
     write_loads(night.settings, [*LOADS, MORE])
     assert not night.build("events", "sessions").passed_before
+
+
+def test_a_build_after_files_were_pruned_names_them_no_more(night: Night) -> None:
+    gone = load(2, ("b2", "2025-03-02 10:00", "bob", "", "view"))
+    write_loads(night.settings, [*LOADS, gone])
+    night.build("events", "sessions")
+    write_loads(night.settings, [*LOADS, replace(gone, retired_seq=3)])
+    night.build("events", "sessions")
+    # All have taken it in, so its file goes.
+    (night.settings.lake / "load2.parquet").unlink()
+    night.execute("update ops.loads set parquet_file = null where retired_seq is not null")
+    assert "stg_events_changed" in ran(night.build("events", "sessions"), "model")
+    assert ran(night.build("events", "sessions"), "model") == set()
 
 
 def test_dbt_is_not_even_started_where_every_test_stands(night: Night, monkeypatch: pytest.MonkeyPatch) -> None:
