@@ -34,7 +34,11 @@ def parse(house: House) -> Any:
     Raises:
         DbtFailed: The project does not parse.
     """
-    command = ["parse", "--no-write-json"] if _is_current(house) else ["parse"]
+    is_current = _is_current(house)
+    if not is_current:
+        # dbt would take up its last parse, and fail where a macro is gone and one beside it is described anew.
+        (_target(house) / "partial_parse.msgpack").unlink(missing_ok=True)
+    command = ["parse", "--no-write-json"] if is_current else ["parse"]
     return run_dbt(command, house.settings, house.declarations.dbt_vars())
 
 
