@@ -60,14 +60,13 @@ class ParquetExport:
         sync(self.link.parent)
         self.sweep()
 
-    def sweep(self) -> None:
-        """Remove exports but the newest and the one before it, and what a killed run left half written."""
+    def sweep(self, kept: int = _KEPT) -> None:
+        """Remove all exports but so many of the newest, and what a killed run left half written."""
         if not self.exports.exists():
             return
         current = self.link.resolve().name
-        others = sorted(
-            (path for path in self.exports.iterdir() if path.name != current),
-            key=lambda path: (not path.name.startswith("."), path.stat().st_mtime_ns),
-        )
-        for path in others[: -(_KEPT - 1)] + [path for path in others[-(_KEPT - 1) :] if path.name.startswith(".")]:
+        others = [path for path in self.exports.iterdir() if path.name != current]
+        drafts = [path for path in others if path.name.startswith(".")]
+        whole = sorted(set(others) - set(drafts), key=lambda path: path.stat().st_mtime_ns)
+        for path in drafts + whole[: max(len(whole) - (kept - 1), 0)]:
             shutil.rmtree(path)

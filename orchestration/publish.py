@@ -126,6 +126,9 @@ def _publish(
     sync(settings.published)
     if draft is not None:
         export.swap(draft)
+    else:
+        # Whoever read the export before has had a night; what has been forgotten since is not to stay in it.
+        export.sweep(kept=1)
     _place(settings.published, pages_written, texts)
     return Publication(publication_id=publication_id, path=old, tables=tables, size_bytes=old.stat().st_size)
 

@@ -129,6 +129,17 @@ def test_marts_as_they_are_published_are_not_written_again(settings: Settings) -
     assert (parquet / "events" / "events.parquet").exists()
 
 
+def test_the_export_before_goes_with_the_next_night_whatever_that_brings(settings: Settings) -> None:
+    exports = settings.published / ".parquet"
+    with connect(settings) as connection:
+        publish(connection, settings, run_id="first", gates=[PASSED])
+        connection.execute("update marts.sessions set night = 2")
+        publish(connection, settings, run_id="changed", gates=[PASSED])
+        assert len(list(exports.iterdir())) == 2
+        publish(connection, settings, run_id="unchanged", gates=[PASSED])
+    assert list(exports.iterdir()) == [(settings.published / "parquet").resolve()]
+
+
 @pytest.mark.parametrize(
     "change",
     [
