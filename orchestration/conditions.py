@@ -16,10 +16,12 @@ CHANNEL_COLUMNS = dict.fromkeys(
 
 @cache
 def _binder() -> duckdb.DuckDBPyConnection:
-    """A connection that knows the columns of an event and of a session, and none of either."""
-    connection = duckdb.connect(config={"autoinstall_known_extensions": False, "autoload_known_extensions": False})
+    """A connection that knows the columns of an event and of a session, and one of either of which nothing is known."""
+    forbidden = ("autoinstall_known_extensions", "autoload_known_extensions", "enable_external_access")
+    connection = duckdb.connect(config=dict.fromkeys(forbidden, False))
     for table, columns in {"event": {"user_key": "varchar", **EVENT_COLUMNS}, "session": CHANNEL_COLUMNS}.items():
         connection.execute(f"create table {table} ({', '.join(f'{name} {kind}' for name, kind in columns.items())})")
+        connection.execute(f"insert into {table} ({next(iter(columns))}) values (null)")
     return connection
 
 
@@ -48,11 +50,6 @@ def event_value(value: str) -> str:
         ValueError: It has none; the message offers the nearest column.
     """
     _type(value, of="an event", columns=[*EVENT_COLUMNS], what="value")
-    try:
-        # A condition on a row admits neither an aggregate nor a window.
-        _binder().execute(f"describe select 1 from event where ({value}) is null")
-    except duckdb.Error:
-        raise ValueError(f"`{value}` is a value of several events, not of one") from None
     return value
 
 
@@ -65,8 +62,12 @@ def _condition(value: str, *, of: str, columns: list[str]) -> str:
 
 def _type(value: str, *, of: str, columns: list[str], what: str) -> str:
     """The SQL type of an expression over the columns of an event or a session."""
+    table, bond = of.split()[-1], "on" if what == "condition" else "of"
     try:
-        described = _binder().execute(f"describe select ({value}) as {what} from {of.split()[-1]}").fetchall()
+        select = f"select ({value}) as {what} from {table}"
+        described = _binder().execute(f"describe {select}").fetchall()
+        # A text that is no number or time, beside a column that is one, shows only by working it out.
+        _binder().execute(select).fetchall()
     except duckdb.Error as error:
         said = str(error).splitlines()[0]
         if unknown := re.search(r'column "([^"]+)" not found', said):
@@ -75,5 +76,10 @@ def _type(value: str, *, of: str, columns: list[str], what: str) -> str:
             elsewhere = f" What else a dump holds is in the JSON of properties: properties->>'{unknown[1]}'"
             hint += elsewhere if of == "an event" else ""
             raise ValueError(f"{of} has no column {unknown[1]}; {hint}") from None
-        raise ValueError(f"`{value}` is no {what} {'on' if what == 'condition' else 'of'} {of}: {said}") from None
+        raise ValueError(f"`{value}` is no {what} {bond} {of}: {said}") from None
+    try:
+        # A condition on a row admits neither an aggregate nor a window.
+        _binder().execute(f"describe select 1 from {table} where ({value}) is null")
+    except duckdb.Error:
+        raise ValueError(f"`{value}` is a {what} {bond} several {table}s, not {bond} one") from None
     return str(described[0][1])

@@ -268,6 +268,21 @@ MISTAKES: dict[str, tuple[str, int, str]] = {
         "`funnels.buy.steps.1.where`: an event has no column revenu; did you mean revenue?",
     ),
     "half a condition": (MINIMAL + "funnels: {f: {steps: [{where: 'revenue >'}]}}\n", 4, "is no condition on an event"),
+    "a text that is no number": (
+        MINIMAL + "funnels:\n  buy:\n    steps: [a, {event: b, where: \"revenue > 'much'\"}]\n",
+        6,
+        "`funnels.buy.steps.1.where`: `revenue > 'much'` is no condition on an event: Conversion Error",
+    ),
+    "a condition on several events": (
+        MINIMAL + "funnels:\n  buy:\n    steps: [a, {event: b, where: 'count(*) > 1'}]\n",
+        6,
+        "`count(*) > 1` is a condition on several events, not on one",
+    ),
+    "a condition that reads a file": (
+        MINIMAL + "funnels:\n  buy:\n    steps: [a, {where: \"exists (select 1 from read_text('/etc/hostname'))\"}]\n",
+        6,
+        "is no condition on an event: Permission Error",
+    ),
     "a value for a condition": (MINIMAL + "funnels: {f: {steps: [{where: page}]}}\n", 4, "it is a varchar, not true"),
     "a lifetime of no days": (
         MINIMAL + "clv: {horizon_days: 0}\n",
