@@ -51,8 +51,9 @@ def permuted_labels_are_not_learnt(frame: pd.DataFrame, spec: ModelSpec, *, seed
     test = pd.factorize(rows.user_keys)[0] % 2 == 1
     positives = float(y[test].sum())
     negatives = float(test.sum() - positives)
+    untold = Proof(holds=True, said="There are too few outcomes to try.")
     if min(positives, negatives, y[~test].sum(), (~test).sum() - y[~test].sum()) < spec.min_class_rows:
-        return Proof(holds=True, said="There are too few outcomes to try.")
+        return untold
     # Dates alone tell something of the rate; what is asked is whether anything tells rows of one date apart.
     short = replace(spec, trees=replace(spec.trees, rounds_without_validation=_ROUNDS))
     trees = BoostedTrees(short, seed=seed).fit(rows.x[~test], y[~test])
@@ -67,6 +68,9 @@ def permuted_labels_are_not_learnt(frame: pd.DataFrame, spec: ModelSpec, *, seed
             weights.append(up * down)
             # Of the Mann-Whitney statistic without ties.
             variance += (up * down) * (up + down + 1) / 12
+    if not aucs:
+        # As of each date, all came to the same end, such as before and after a long silence.
+        return untold
     auc = float(np.average(aucs, weights=weights))
     allowed = _STANDARD_ERRORS * float(np.sqrt(variance)) / sum(weights)
     return Proof(

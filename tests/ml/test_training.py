@@ -9,6 +9,7 @@ from sklearn.metrics import roc_auc_score
 
 from ml.churn import CHURN
 from ml.conversion import CONVERSION
+from ml.leaks import permuted_labels_are_not_learnt
 from ml.spec import ModelSpec
 from ml.training import TrainingResult, train
 from tests.ml.conftest import HORIZON_DAYS
@@ -48,6 +49,15 @@ def test_permuted_labels_are_not_learnt(churn_frame: pd.DataFrame) -> None:
     assert result.metrics["xgboost.roc_auc"] == pytest.approx(0.5, abs=0.03)
     assert result.metrics["logistic_regression.roc_auc"] == pytest.approx(0.5, abs=0.03)
     assert result.metrics["recency_rule.roc_auc"] == pytest.approx(0.5, abs=0.03)
+
+
+def test_permuted_labels_prove_nothing_where_dates_have_one_outcome_each(churn_frame: pd.DataFrame) -> None:
+    """As before and after a long silence: of some dates everybody left, of the others nobody."""
+    silent = churn_frame["as_of"] > churn_frame["as_of"].median()
+    frame = churn_frame.assign(churned=silent.where(churn_frame["churned"].notna()))
+    proof = permuted_labels_are_not_learnt(frame, CHURN)
+    assert proof.holds
+    assert "too few" in proof.said
 
 
 def test_what_is_not_known_yet_cannot_change_the_predictor(churn_frame, churn_result: TrainingResult) -> None:
