@@ -6,12 +6,16 @@ from functools import cache
 
 import duckdb
 
+from orchestration.ingestion.expressions import Expression, ExpressionError
 from orchestration.ingestion.sources import EVENT_COLUMNS
 
 CHANNEL_COLUMNS = dict.fromkeys(
     ("source", "medium", "campaign", "referrer_site", "entry_page", "platform", "country"), "varchar"
 )
 """What a rule of a channel may look at, of a session."""
+
+_CLOCKS = {"current_date", "current_time", "current_timestamp", "localtime", "localtimestamp"}
+"""What tells the time, though to DuckDB's parser it reads like a column."""
 
 
 @cache
@@ -82,4 +86,11 @@ def _type(value: str, *, of: str, columns: list[str], what: str) -> str:
         _binder().execute(f"describe select 1 from {table} where ({value}) is null")
     except duckdb.Error:
         raise ValueError(f"`{value}` is a {what} {bond} several {table}s, not {bond} one") from None
+    # What the clock or chance decides would not come out alike in an increment and in a full rebuild.
+    try:
+        named = {reference[0].casefold() for reference in Expression(value, _binder()).references}
+    except ExpressionError as error:
+        raise ValueError(f"`{value}`: {error}") from None
+    for clock in sorted(_CLOCKS & named):
+        raise ValueError(f"`{value}`: {clock} is not allowed: its result changes from run to run")
     return str(described[0][1])

@@ -278,6 +278,21 @@ MISTAKES: dict[str, tuple[str, int, str]] = {
         6,
         "`count(*) > 1` is a condition on several events, not on one",
     ),
+    "a condition that the clock decides": (
+        MINIMAL + "funnels:\n  buy:\n    steps: [a, {event: b, where: 'event_ts > now()'}]\n",
+        6,
+        "`event_ts > now()`: now() is not allowed: its result changes from run to run",
+    ),
+    "a condition that today decides": (
+        MINIMAL + "funnels:\n  buy:\n    steps: [a, {event: b, where: 'event_ts > current_date'}]\n",
+        6,
+        "`event_ts > current_date`: current_date is not allowed: its result changes from run to run",
+    ),
+    "a breakdown by chance": (
+        MINIMAL + "funnels:\n  buy:\n    steps: [a, b]\n    breakdown: random()\n",
+        7,
+        "`random()`: random() is not allowed: its result changes from run to run",
+    ),
     "a condition that reads a file": (
         MINIMAL + "funnels:\n  buy:\n    steps: [a, {where: \"exists (select 1 from read_text('/etc/hostname'))\"}]\n",
         6,
