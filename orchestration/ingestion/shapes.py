@@ -16,7 +16,7 @@ import duckdb
 from orchestration.ingestion import records
 from orchestration.ingestion.expressions import Reference, literal
 from orchestration.ingestion.faults import UnreadableFileError, may_pass
-from orchestration.ingestion.sources import Source
+from orchestration.ingestion.sources import COMPRESSION_SUFFIXES, Source
 from orchestration.ingestion.streams import Stream, utf8
 
 Kind = Literal["empty", "text", "integer", "number", "nested", "native"]
@@ -116,8 +116,10 @@ def inspect(path: Path, source: Source, wanted: frozenset[str] = frozenset()) ->
             return _text(head, source)
         case "w3c":
             return _w3c(path, head, source)
-        case _:
-            return _json(head, source, cut=cut)
+    shape = _json(head, source, cut=cut)
+    if head and not shape.columns and path.suffix.lower() in COMPRESSION_SUFFIXES and not stream.is_packed:
+        raise UnreadableFileError(f"{path}: not compressed, as its name says, and no JSON either; fetch the file again")
+    return shape
 
 
 def _head(blocks: Iterable[bytes]) -> bytes:

@@ -25,12 +25,14 @@ class Stream:
 
     Attributes:
         damage: What is wrong with the file, once the iteration has met it.
+        is_packed: Whether it is compressed, once the iteration has begun.
         position: How many bytes of the file have been read.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.damage: str | None = None
+        self.is_packed = False
         self.position = 0
 
     def __iter__(self) -> Iterator[bytes]:
@@ -54,6 +56,7 @@ class Stream:
 
     def _members(self, file: io.BufferedReader, new: "_NewMember", name: str) -> Iterator[bytes]:
         """Decompress one member after the other, as the format's own tools do."""
+        self.is_packed = True
         member = new()
         try:
             for block in self._read(file):
