@@ -121,7 +121,7 @@ MANY = settings(max_examples=8, deadline=None, database=None, print_blob=True, s
 FEW = settings(MANY, max_examples=2, phases=[Phase.generate])
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", mostly_slow(CASES, "Kathmandu"))
 def test_increments_equal_a_full_rebuild(name: str) -> None:
     @seed(name)
     @FEW
