@@ -57,6 +57,10 @@ class ExpressionError(Exception):
     """An expression that cannot be read or may not be used; the message says why and what to do."""
 
 
+_TREES: dict[str, str] = {}
+"""What DuckDB's parser made of a statement before, as JSON."""
+
+
 class Expression:
     """One scalar SQL expression over the columns of a dump.
 
@@ -82,17 +86,23 @@ class Expression:
         self._refuse_unsafe()
 
     def _parse(self, statement: str) -> dict[str, Any]:
-        parsed = json.loads(self._scalar(f"select json_serialize_sql({literal(statement)})"))
+        parsed = self._tree(statement)
         if parsed["error"]:
             raise ExpressionError(f"cannot be read as SQL: {parsed['error_message']}")
         nodes = [statement["node"] for statement in parsed["statements"]]
         plain = {**nodes[0], "select_list": None, "from_table": None} if nodes else {}
-        expected = json.loads(self._scalar("select json_serialize_sql('select 1')"))["statements"][0]["node"]
+        expected = self._tree("select 1")["statements"][0]["node"]
         empty = {**expected, "select_list": None, "from_table": None}
         one = len(nodes) == 1 and len(nodes[0].get("select_list", [])) == 1
         if not one or plain != empty or nodes[0]["from_table"]["type"] != "EMPTY":
             raise ExpressionError("expected one SQL expression over the dump's columns, and nothing after it")
         return dict(parsed)
+
+    def _tree(self, statement: str) -> dict[str, Any]:
+        # The names of all canonical columns are read as expressions for each new shape of JSON.
+        if statement not in _TREES:
+            _TREES[statement] = self._scalar(f"select json_serialize_sql({literal(statement)})")
+        return dict(json.loads(_TREES[statement]))
 
     def _scalar(self, query: str) -> str:
         # No bound parameters: DuckDB imports pandas for them, which costs a second.
