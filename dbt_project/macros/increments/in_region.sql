@@ -4,15 +4,14 @@
     'users'          the users with a change, whole
     'sessions'       their rows from the start of the session on that their first change could reach
     'entries'        their rows of the days from a funnel's window before their first change to the last change
-    'surroundings'   what such rows and days follow from: two days and the window more, before and after
     'periods'        the periods in which a funnel's counts may have changed, of all users
     'purchases'      the rows as of the first day of a changed purchase, of all users, and later
 
    Args:
        region: one of these.
        row: the alias of the row.
-       moment: the column that places the row in time, for sessions, entries, surroundings and purchases; a date counts
-           as a whole.
+       moment: the column that places the row in time, for sessions, entries and purchases; a date counts as a
+           whole.
        anew: whether the rows are for a model that is built anew; by default, whether this one is.
 #}
 {% macro in_region(region, row, moment=none, anew=none) -%}
@@ -49,14 +48,6 @@
     {{ is_between(row, moment, touched, 'touched.since_date' if moment.endswith('_date') else 'touched.since') }}
     {%- elif region == 'entries' -%}
     {{ is_between(row, moment, touched, 'touched.entries_from', 'touched.entries_until') }}
-    {%- elif region == 'surroundings' -%}
-    {#- A local day begins and ends less than two days from any of its moments. -#}
-    {%- set two_days = 172800 -%}
-    {{ is_between(
-        row, moment, touched,
-        add_seconds('cast(touched.entries_from as timestamp)', -two_days),
-        add_seconds('cast(touched.entries_until as timestamp)', two_days + longest_funnel_window()),
-    ) }}
     {%- elif region == 'periods' -%}
     exists (
         select 1 from {{ touched }} as touched
@@ -74,7 +65,8 @@
 {%- endmacro %}
 
 
-{# The events that a model's region follows from. #}
+{# The events that a model's region follows from, with the columns that are read again: in an increment, all of its users,
+   also those that seemed to be theirs. #}
 {% macro events_in_reach(anew=none) -%}
     {%- set is_anew = not is_increment() if anew is none else anew -%}
     {%- if not (is_anew and model.resource_type == 'unit_test') -%}
@@ -85,14 +77,14 @@
 {%- endmacro %}
 
 
-{# What slices are made of, and whatever else a funnel names. #}
+{# The canonical columns that are read again of an event once it has its user: what models name, and what funnels do. #}
 {% macro columns_in_reach() -%}
-    {%- set of_slices = [
-        'source', 'event_id', 'event_ts', 'event_name', 'revenue', 'page', 'platform', 'country', 'utm_source',
-        'utm_medium', 'utm_campaign',
+    {%- set named = [
+        'event_id', 'event_name', 'event_ts', 'page', 'referrer', 'utm_source', 'utm_medium', 'utm_campaign', 'platform',
+        'country', 'item_id', 'revenue', 'properties', 'source',
     ] -%}
-    {%- set columns = ['user_key', 'activity_date'] -%}
-    {%- for column in canonical_event_columns() if column in of_slices or column in tojson(var('funnels')) | lower -%}
+    {%- set columns = [] -%}
+    {%- for column in canonical_event_columns() if column in named or column in tojson(var('funnels')) | lower -%}
         {%- do columns.append(column) -%}
     {%- endfor -%}
     {{ return(columns) }}

@@ -121,4 +121,6 @@ user_snapshots as (
     from combined
 )
 
+{#- What is as of now goes whole the next night: apart from the rest, it takes no other rows' blocks along. -#}
 select * from user_snapshots
+order by as_of

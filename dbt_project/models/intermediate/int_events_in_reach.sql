@@ -1,12 +1,24 @@
-{#- Read once, and no more columns than are asked for: the events are many and wide. -#}
+{#- Read once from the many that there are; whatever else an increment asks of its users' events, it asks of these. -#}
 
-{%- set are_any_reached = stored('int_user_activity') or stored('int_funnel_entries') %}
-{%- set is_reached = in_region('surroundings', 'events', 'event_ts', anew=false) %}
+with events as (
+    select * from {{ ref('int_events_identified') }}
+),
 
-with events_in_reach as (
-    select {{ columns_in_reach() | join(', ') }}
-    from {{ ref('int_events_identified') }} as events
-    where {{ is_reached if are_any_reached else 'false' }}
+touched_users as (
+    select user_key from {{ ref('int_touched_users') }}
+),
+
+events_in_reach as (
+    select
+        user_key,
+        earlier_user_key,
+        activity_date,
+        identified_date,
+        {{ columns_in_reach() | join(', ') }}
+    from events
+    where
+        user_key in (select touched_users.user_key from touched_users)
+        or earlier_user_key in (select touched_users.user_key from touched_users)
 )
 
 select * from events_in_reach

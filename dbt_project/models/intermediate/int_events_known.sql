@@ -14,8 +14,8 @@ with named as (
         identified_date as known_from,
         cast(null as date) as known_until,
         activity_date,
-        {{ canonical_event_columns() | join(', ') }}
-    from {{ ref('int_events_identified') }}
+        {{ columns_in_reach() | join(', ') }}
+    from {{ events_in_reach(anew) }}
 ),
 
 mistaken as (
@@ -24,8 +24,8 @@ mistaken as (
         activity_date as known_from,
         identified_date as known_until,
         activity_date,
-        {{ canonical_event_columns() | join(', ') }}
-    from {{ ref('int_events_identified') }}
+        {{ columns_in_reach() | join(', ') }}
+    from {{ events_in_reach(anew) }}
     where earlier_user_key is not null and identified_date > activity_date
 ),
 

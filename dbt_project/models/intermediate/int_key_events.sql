@@ -27,7 +27,7 @@ steps as (
         events.revenue,
         {{ path_step() }} as step,
         events.event_name in ({{ text_list(var('key_events')) }}) as is_key_event
-    from {{ ref('int_events_identified') }} as events
+    from {{ events_in_reach() }} as events
     inner join sessions
         on
             events.user_key = sessions.user_key

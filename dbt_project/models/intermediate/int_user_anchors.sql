@@ -32,7 +32,7 @@ with anchoring as (
 {%- else %}
 
 with anchoring as (
-    select * from {{ ref('int_events_identified') }} as events
+    select * from {{ events_in_reach() }} as events
     where
         {{ in_region('users', 'events') }}
         and event_name = {{ quoted(anchor) }}

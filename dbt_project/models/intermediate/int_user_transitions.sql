@@ -14,7 +14,7 @@ with events as (
         event_id,
         source,
         {{ path_step() }} as step
-    from {{ ref('int_events_identified') }} as identified
+    from {{ events_in_reach() }} as identified
     where {{ in_region('users', 'identified') }}
 ),
 

@@ -15,7 +15,7 @@ landing_events as (
         {{ site_of('events.referrer') }} as referrer_site,
         {{ clicked_ad_of('events.properties') }} as ad_network,
         {{ sort_key(['events.event_id', 'events.source']) }} as in_order
-    from {{ ref('int_events_identified') }} as events
+    from {{ events_in_reach() }} as events
     inner join sessions
         on
             events.user_key = sessions.user_key
