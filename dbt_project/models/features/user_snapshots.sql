@@ -8,7 +8,8 @@
 ) }}
 
 {#- One definition for training and scoring. A snapshot sees an event only under the user it was known to belong to
-    at that midnight: a login tomorrow must not tell today's features who the visitor was. -#}
+    at that midnight: a login tomorrow must not tell today's features who the visitor was. Rows are in the order of
+    their dates, as those of now go the next night: apart from the rest, they take no other rows' blocks along. -#}
 
 with days as (
     select
@@ -121,6 +122,5 @@ user_snapshots as (
     from combined
 )
 
-{#- What is as of now goes whole the next night: apart from the rest, it takes no other rows' blocks along. -#}
 select * from user_snapshots
 order by as_of
