@@ -8,8 +8,8 @@
 ) }}
 
 {#- One definition for training and scoring. A snapshot sees an event only under the user it was known to belong to
-    at that midnight: a login tomorrow must not tell today's features who the visitor was. Rows are in the order of
-    their dates, as those of now go the next night: apart from the rest, they take no other rows' blocks along. -#}
+    at that midnight: a login tomorrow must not tell today's features who the visitor was. Where all is built
+    anew, rows are in the order of their dates: those of now go the next night, and so take no others' blocks along. -#}
 
 with days as (
     select
@@ -123,4 +123,6 @@ user_snapshots as (
 )
 
 select * from user_snapshots
+{%- if not is_increment() %}
 order by as_of
+{%- endif %}
