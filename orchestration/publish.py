@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import shutil
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -204,6 +205,7 @@ def _holds_marts(connection: duckdb.DuckDBPyConnection, published: Path) -> bool
 def _copy(connection: duckdb.DuckDBPyConnection, target: Path, *, schemas: Sequence[str]) -> dict[str, int]:
     """Copy the tables of some schemas, in place of what is there; returns the rows of all tables in the file."""
     rows: dict[str, int] = {}
+    comments = _column_comments(connection, schemas)
     with _attached(connection, target):
         with _transaction(connection):
             for schema in schemas:
@@ -215,7 +217,7 @@ def _copy(connection: duckdb.DuckDBPyConnection, target: Path, *, schemas: Seque
                     connection.execute(f'create table {name} as select * from {schema}."{table}"')
                     if comment:
                         connection.execute(f"comment on table {name} is {_quoted(comment)}")
-                    for column, said in _column_comments(connection, schema, table):
+                    for column, said in comments.get((schema, table), []):
                         connection.execute(f'comment on column {name}."{column}" is {_quoted(said)}')
                 (count,) = connection.execute(f"select count(*) from {name}").fetchall()[0]
                 rows[f"{schema}.{table}"] = count
@@ -223,14 +225,20 @@ def _copy(connection: duckdb.DuckDBPyConnection, target: Path, *, schemas: Seque
     return rows
 
 
-def _column_comments(connection: duckdb.DuckDBPyConnection, schema: str, table: str) -> list[tuple[str, str]]:
-    return connection.execute(
+def _column_comments(
+    connection: duckdb.DuckDBPyConnection, schemas: Sequence[str]
+) -> dict[tuple[str, str], list[tuple[str, str]]]:
+    """(column, comment) of each that has one, by schema and table; asked at once, for each time costs all columns."""
+    comments: dict[tuple[str, str], list[tuple[str, str]]] = defaultdict(list)
+    for schema, table, column, said in connection.execute(
         """
-        select column_name, comment from duckdb_columns()
-        where database_name = current_database() and schema_name = ? and table_name = ? and comment is not null
+        select schema_name, table_name, column_name, comment from duckdb_columns()
+        where database_name = current_database() and schema_name in (select unnest(?)) and comment is not null
         """,
-        [schema, table],
-    ).fetchall()
+        [list(schemas)],
+    ).fetchall():
+        comments[schema, table].append((column, said))
+    return comments
 
 
 def _quoted(text: str) -> str:
