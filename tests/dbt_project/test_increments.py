@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, Phase, assume, given, seed, settings
 
-from tests.conftest import cohorts, mostly_slow
+from tests.conftest import cohorts, funnel, mostly_slow
 from tests.dbt_project.histories import (
     DONE,
+    DAY,
     FUNNELS,
     FUNNELS_WITH_OPTIONS,
     File,
@@ -93,6 +94,22 @@ MORE_CASES = {
             "reporting_timezone": "Europe/London",
             "funnels": [*FUNNELS, *FUNNELS_WITH_OPTIONS],
             "sessions": {"timeout_minutes": 10},
+        },
+    ),
+    "Lisbon": Case(
+        datetime(2025, 2, 28, 9, 0),
+        {
+            "reporting_timezone": "Europe/Lisbon",
+            "funnels": [
+                funnel(
+                    "posthog by segment",
+                    ["page_view", "view"],
+                    window=DAY,
+                    semantics="posthog",
+                    exclusions=["other"],
+                    breakdown={"by": "users.rfm_segment", "top": 2},
+                )
+            ],
         },
     ),
     # One minute after midnight, 02:31 UTC, clocks went back to 23:01 of the day before.
@@ -220,6 +237,31 @@ ENTRY_THAT_CONVERTS_LATE = [
 
 def test_an_entry_that_converts_on_a_later_day_moves_its_own() -> None:
     assert differences("Kathmandu", ENTRY_THAT_CONVERTS_LATE) == []
+
+
+def test_a_label_that_no_counted_user_has_moves_in_every_period() -> None:
+    """PostHog leaves ada out of all time, for her best path meets an exclusion, but counts her on her first day."""
+    history = [
+        night(
+            [at(0, "1", "ada", "page_view"), at(0, "2", "ada", "page_view", day=60)],
+            [at(10, "3", "ada", "other", day=60), at(20, "4", "ada", day=60)],
+        ),
+        night([at(0, "5", "ada", "purchase", day=100)]),
+    ]
+    assert differences("Lisbon", history) == []
+
+
+def test_of_visits_that_begin_at_one_instant_the_same_is_always_the_first() -> None:
+    """One is of ada's own event, the other of one that seemed to be hers until bob came."""
+    google = "https://www.google.com/"
+    history = [
+        night(
+            [at(0, "1", "ada@phone", referrer="https://blog.example/a")],
+            [at(0, "2", "@phone", referrer=google), at(0, "3", "bob@phone", day=9)],
+        ),
+        night([at(0, "1", "ada@phone")], went=(0,)),
+    ]
+    assert differences("Lisbon", history) == []
 
 
 MUTANTS: dict[str, tuple[tuple[str, str, str], ...]] = {

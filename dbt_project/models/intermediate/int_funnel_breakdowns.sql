@@ -21,22 +21,19 @@ declared as (
     {%- for funnel in funnels_with('breakdown') %}
     select
         {{ quoted(funnel['name']) }} as funnel,
-        {{ funnel['breakdown']['top'] }} as top_values,
-        {{ 'true' if funnel['breakdown']['user_column'] else 'false' }} as is_by_user
+        {{ funnel['breakdown']['top'] }} as top_values
     union all
     {%- endfor %}
     select
         cast(null as {{ dbt.type_string() }}) as funnel,
-        0 as top_values,
-        false as is_by_user
+        0 as top_values
 ),
 
 breakdowns as (
     select
         declared.funnel,
         ranked.breakdown,
-        ranked.breakdown_rank,
-        declared.is_by_user
+        ranked.breakdown_rank
     from declared
     inner join ranked
         on

@@ -31,10 +31,10 @@ differing as (
             breakdowns.funnel = before.funnel
             and breakdowns.breakdown = before.breakdown
     where breakdowns.funnel is null or before.funnel is null
+    {%- for funnel in funnels_with('breakdown') if funnel['breakdown']['user_column'] %}
     union all
-    select funnel
-    from {{ ref('int_funnel_breakdowns') }}
-    where is_by_user
+    select {{ quoted(funnel['name']) }} as funnel
+    {%- endfor %}
 ),
 
 touched_funnels as (
