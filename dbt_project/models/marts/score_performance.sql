@@ -11,6 +11,7 @@ ranked as (
     from scores
 ),
 
+{#- Shares are summed as decimals, so that no order of rows matters. #}
 measured as (
     select
         model,
@@ -18,9 +19,11 @@ measured as (
         model_version,
         count(*) as users,
         count(*) filter (where outcome) as positives,
-        avg(probability) as mean_probability,
+        cast(sum(cast(probability as decimal(18, 15))) as double) / count(*) as mean_probability,
         avg(case when outcome then cast(1 as double) else 0 end) as observed_rate,
-        avg(power(probability - case when outcome then 1 else 0 end, 2)) as brier,
+        cast(
+            sum(cast(power(probability - case when outcome then 1 else 0 end, 2) as decimal(18, 15))) as double
+        ) / count(*) as brier,
         avg(case when decile = 10 then case when outcome then cast(1 as double) else 0 end end) as top_decile_rate,
         sum(middle_rank) filter (where outcome) as positive_ranks
     from ranked
