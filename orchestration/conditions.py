@@ -93,4 +93,7 @@ def _type(value: str, *, of: str, columns: list[str], what: str) -> str:
         raise ValueError(f"`{value}`: {error}") from None
     for clock in sorted(_CLOCKS & named):
         raise ValueError(f"`{value}`: {clock} is not allowed: its result changes from run to run")
+    # Where a row is stored, and what a table is called, are not the same in an increment and in a full rebuild.
+    for name in sorted({"rowid", table} & named):
+        raise ValueError(f"{of} has no column {name}; known: {', '.join(columns)}")
     return str(described[0][1])

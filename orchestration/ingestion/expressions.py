@@ -125,6 +125,9 @@ class Expression:
                 raise ExpressionError(
                     f"{node['function_name']}() is not allowed: {banned[node['function_name'].lower()]}"
                 )
+            # Of one time alone, it is the time since then, though DuckDB calls it consistent.
+            if kind == "FUNCTION" and node["function_name"].lower() == "age" and len(node["children"]) == 1:
+                raise ExpressionError("age() of one time alone is not allowed: its result changes from run to run")
 
     @cached_property
     def references(self) -> frozenset[Reference]:
@@ -305,6 +308,9 @@ def _banned_functions() -> dict[str, str]:
     harmless = {name for (name,) in scalar}
     settings = {"getenv", "getvariable", "current_setting", "unnest", "query", "query_table"}
     banned = dict.fromkeys(settings, "it reads more than its own row")
+    # DuckDB calls these consistent.
+    clocks = {"current_localtime", "current_localtimestamp"}
+    banned |= dict.fromkeys(clocks, "its result changes from run to run")
     for name, kind, _ in rows:
         if name not in harmless:
             why = "its result changes from run to run" if kind == "scalar" else "an expression sees one row only"

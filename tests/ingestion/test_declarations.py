@@ -288,6 +288,16 @@ MISTAKES: dict[str, tuple[str, int, str]] = {
         6,
         "`event_ts > current_date`: current_date is not allowed: its result changes from run to run",
     ),
+    "a breakdown by where a row is stored": (
+        MINIMAL + "funnels:\n  buy:\n    steps: [a, b]\n    breakdown: rowid\n",
+        7,
+        "an event has no column rowid; known: event_id, ",
+    ),
+    "a condition by another name of the table": (
+        MINIMAL + "funnels:\n  buy:\n    steps: [a, {event: b, where: \"event.page = '/'\"}]\n",
+        6,
+        "an event has no column event; known: event_id, ",
+    ),
     "a breakdown by chance": (
         MINIMAL + "funnels:\n  buy:\n    steps: [a, b]\n    breakdown: random()\n",
         7,
