@@ -17,6 +17,7 @@ from tests.dbt_project.histories import (
     File,
     Happened,
     Night,
+    Outcome,
     Project,
     difference_from_full_rebuild,
     events_in,
@@ -248,6 +249,23 @@ def test_a_label_that_no_counted_user_has_moves_in_every_period() -> None:
         ),
         night([at(0, "5", "ada", "purchase", day=100)]),
     ]
+    assert differences("Lisbon", history) == []
+
+
+def test_sessions_that_were_never_built_begin_before_1970_too() -> None:
+    long_ago = -20148  # days: the history begins on 1969-12-31
+    before = [at(890, "1", "ada", day=long_ago), at(905, "2", "ada", day=long_ago)]
+    sessions = project("Lisbon").models().index("sessions")
+    history = [
+        Night((File(tuple(before)),), (), Outcome(failing=sessions)),
+        night([at(910, "3", "ada", day=long_ago)]),
+    ]
+    assert differences("Lisbon", history) == []
+
+
+def test_no_slice_is_longer_around_1970() -> None:
+    """There, on one day in Lisbon, 23:31 and 00:29 UTC are more than a timeout apart."""
+    history = [night([at(871, "1", "ada", day=-20148)]), night([at(929, "2", "ada", day=-20148)])]
     assert differences("Lisbon", history) == []
 
 

@@ -94,7 +94,9 @@
 {%- endmacro %}
 
 {% macro default__clock_slice(ts, width_seconds) -%}
-    epoch_us({{ ts }}) // (cast({{ width_seconds }} as bigint) * 1000000)
+    {#- DuckDB cuts what is below zero towards it, which would make the slice there twice as long. -#}
+    {%- set width = '(cast(' ~ width_seconds ~ ' as bigint) * 1000000)' -%}
+    (epoch_us({{ ts }}) - case when epoch_us({{ ts }}) < 0 then {{ width }} - 1 else 0 end) // {{ width }}
 {%- endmacro %}
 
 

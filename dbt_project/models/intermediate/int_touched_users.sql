@@ -48,7 +48,7 @@ widened as (
 widened as (
     select
         users.*,
-        cast('1970-01-01' as timestamp) as since
+        cast('0001-01-01' as timestamp) as since
     from users
 ),
 
