@@ -7,9 +7,13 @@
     },
 ) }}
 
+{%- set told_first = sort_key(['first_event_ts', "case when channel = 'Direct' then 1 else 0 end", 'channel']) %}
+
 {#- One definition for training and scoring. A snapshot sees an event only under the user it was known to belong to
-    at that midnight: a login tomorrow must not tell today's features who the visitor was. Where all is built
-    anew, rows are in the order of their dates: those of now go the next night, and so take no others' blocks along. -#}
+    at that midnight: a login tomorrow must not tell today's features who the visitor was. Of events at one moment some
+    may turn out to be another's; until then the visit is in two rows, and one with a channel goes before Direct. Where
+    all is built anew, rows are in the order of their dates: those of now go the next night, and so take no others'
+    blocks along. -#}
 
 with days as (
     select
@@ -75,7 +79,7 @@ origins as (
     select
         user_key,
         as_of,
-        min_by(channel, first_event_ts) as first_channel
+        min_by(channel, {{ told_first }}) as first_channel
     from ({{ known_at_cutoffs('int_user_origins_known') }}) as known
     group by user_key, as_of
 ),
