@@ -246,7 +246,7 @@ def test_labels_that_no_counted_user_has_move_and_the_first_of_two_visits_stays(
     google = "https://www.google.com/"
     history = [
         night(
-            [at(0, "1", "ada", "page_view"), at(0, "2", "ada", "page_view", day=60)],
+            [at(0, "1", "ada", "page_view", day=30), at(0, "2", "ada", "page_view", day=60)],
             [at(10, "3", "ada", "other", day=60), at(20, "4", "ada", day=60)],
             [at(0, "6", "dan@phone", referrer="https://blog.example/a")],
             [at(0, "7", "@phone", referrer=google), at(0, "8", "bob@phone", day=9)],
