@@ -1,22 +1,33 @@
+{{ config(
+    materialized='incremental',
+    unique_key='user_key',
+    meta={'region': 'users'},
+) }}
+
 {#- A visitor who logs in later goes on under the user's key. Leaving such visitors out of training would keep just
     those who never came back to log in. -#}
 
-with events as (
-    select * from {{ ref('int_events_identified') }}
+with users as (
+    select user_key from {{ ref('int_user_totals') }} as totals
+    where {{ in_region('users', 'totals') }}
 ),
 
-users as (
-    select distinct user_key from {{ ref('int_user_activity') }}
+renamed as (
+    select
+        earlier_user_key as user_key,
+        user_key as outcome_key
+    from {{ events_in_reach() }}
+    where earlier_user_key is not null
 ),
 
 merged as (
     select
-        events.earlier_user_key as user_key,
-        min(events.user_key) as outcome_key
-    from events
-    left join users on events.earlier_user_key = users.user_key
-    where events.earlier_user_key is not null and users.user_key is null
-    group by events.earlier_user_key
+        renamed.user_key,
+        min(renamed.outcome_key) as outcome_key
+    from renamed
+    left join users on renamed.user_key = users.user_key
+    where users.user_key is null and {{ in_region('users', 'renamed') }}
+    group by renamed.user_key
 ),
 
 outcome_keys as (
