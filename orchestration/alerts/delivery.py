@@ -36,11 +36,16 @@ class DeliveryFailed(Exception):  # noqa: N818 - reads as what happened
         self.passing = passing
 
 
+class PartlyDelivered(DeliveryFailed):
+    """A message got to some of those it was for, and is not to be sent again to reach the others."""
+
+
 def deliver(channel: Channel, message: Message) -> None:
     """Send a message; what may pass is tried again, after a wait that doubles.
 
     Raises:
         DeliveryFailed: It was not taken.
+        PartlyDelivered: It was, but not for all.
     """
     from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_exponential
 
@@ -139,7 +144,7 @@ def _mail(channel: Email, message: Message) -> None:
         passing = not isinstance(error, smtplib.SMTPNotSupportedError | ssl.SSLCertVerificationError)
         raise DeliveryFailed(f"the mail server cannot be used ({type(error).__name__})", passing=passing) from None
     if refused:
-        raise DeliveryFailed(f"the mail server takes no mail for {', '.join(sorted(refused))}", passing=False)
+        raise PartlyDelivered(f"the mail server takes no mail for {', '.join(sorted(refused))}", passing=False)
 
 
 def _server(channel: Email, port: int) -> Any:

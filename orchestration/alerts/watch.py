@@ -90,16 +90,23 @@ def send(house: House, book: Book) -> tuple[int, list[str]]:
             if name not in channels:
                 book.sent(number)
                 continue
-            if name in trouble:
+            if name in away:
                 continue
             # Imported here: most nights have nothing to send.
-            from orchestration.alerts.delivery import DeliveryFailed, deliver
+            from orchestration.alerts.delivery import DeliveryFailed, PartlyDelivered, deliver
 
             try:
                 deliver(channels[name], Message(**json.loads(text)))
+            except PartlyDelivered as error:
+                # Who has it would have it again after every run, if it waited for the others.
+                trouble.setdefault(name, f"alerts to {name} do not reach everybody: {error}")
+                book.sent(number)
+                sent += 1
             except DeliveryFailed as error:
                 book.not_sent(number, str(error))
                 trouble[name] = f"alerts to {name} wait to be sent: {error}"
+                if error.passing:
+                    away.add(name)
             else:
                 book.sent(number)
                 sent += 1

@@ -73,8 +73,18 @@ def free_port() -> int:
 
 
 class Mails:
+    """Takes mails; refuses recipients whose name begins with `gone`."""
+
     def __init__(self) -> None:
         self.taken: list[Mail] = []
+
+    async def handle_RCPT(  # noqa: N802
+        self, server: Any, session: Any, envelope: Any, address: str, options: list[str]
+    ) -> str:
+        if address.startswith("gone"):
+            return "550 no such user"
+        envelope.rcpt_tos.append(address)
+        return "250 taken"
 
     async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802
         self.taken.append(message_from_bytes(envelope.content, policy=default))
@@ -218,6 +228,31 @@ def test_a_server_that_is_away_loses_nothing_and_fails_nothing(
     assert watch(here).sent == 1
     assert "rule" not in http.taken[0][0]
     assert http.url not in str(watch(here))
+
+
+def test_a_message_that_is_refused_keeps_no_other_from_being_sent(tmp_path: Path, http: Http) -> None:
+    publish(tmp_path, night=1)
+    rule = "rules: {any: {sql: 'select 1 as n', when: n = 1}}"
+    here = house(tmp_path, f"webhook: {{pager: {{url: '{http.url}'}}}}\n{rule}")
+    http.statuses = [400]
+    assert "wait to be sent: the server answered 400" in str(watch(here))
+    http.statuses = [400]
+    with DagsterInstance.ephemeral() as instance:
+        assert watch(here, instance, run(instance, fails=True)).sent == 1
+    assert told(http) == [("firing", "failure/nightly")]
+    assert watch(here).sent == 1
+    assert told(http) == [("firing", "rule/any")]
+
+
+def test_a_recipient_that_is_gone_costs_the_others_nothing(tmp_path: Path, mails: tuple[Mails, int]) -> None:
+    publish(tmp_path, night=1)
+    mail = f"host: 127.0.0.1, port: {mails[1]}, security: none, from: a@s.example, to: [a@s.example, gone@s.example]"
+    here = house(tmp_path, f"email: {{us: {{{mail}}}}}\nrules: {{any: {{sql: 'select 1 as n', when: n = 1}}}}")
+    assert "do not reach everybody: the mail server takes no mail for gone@s.example" in str(watch(here))
+    with DagsterInstance.ephemeral() as instance:
+        watch(here, instance, run(instance, fails=True))
+    watch(here)
+    assert [sent["Subject"].partition(": ")[0] for sent in mails[0].taken] == ["[Ávila] WARNING", "[Ávila] CRITICAL"]
 
 
 def test_an_alert_is_told_when_it_comes_changes_and_goes(tmp_path: Path, http: Http) -> None:
