@@ -23,7 +23,7 @@ class Watched:
         messages: What is new.
         sent: How many messages reached a channel, older ones among them.
         not_sent: By channel, why its messages wait in the outbox.
-        trouble: Why the look itself could not be finished, if so.
+        trouble: What could not be looked at, or told, and why.
     """
 
     messages: tuple[Message, ...] = ()
@@ -47,42 +47,51 @@ def watch(house: House, instance: DagsterInstance | None = None, run_id: str | N
         return Watched()
     try:
         with closing(_book(house)) as book:
-            messages = _look(house, book, instance, run_id)
+            messages, trouble = _look(house, book, instance, run_id)
             sent, not_sent = send(house, book)
     except Exception as error:
         return Watched(trouble=f"alerts could not be told: {type(error).__name__}: {error}")
-    return Watched(messages=tuple(messages), sent=sent, not_sent=tuple(not_sent))
+    return Watched(messages=tuple(messages), sent=sent, not_sent=tuple(not_sent), trouble="; ".join(trouble))
 
 
 def _book(house: House) -> Book:
     return Book(house.settings.alerts, warehouse=str(house.settings.root))
 
 
-def _look(house: House, book: Book, instance: DagsterInstance | None, run_id: str | None) -> list[Message]:
+def _look(
+    house: House, book: Book, instance: DagsterInstance | None, run_id: str | None
+) -> tuple[list[Message], list[str]]:
     settings, declared = house.settings, house.declarations.alerts
     published, now = settings.published / "marts.duckdb", utc_now()
-    looks: list[Callable[[], Findings]] = [
-        lambda: of_dumps(settings.lake / "catalog.sqlite", house.declarations.sources, declared, now),
-        lambda: of_marts(published, declared, now),
-        lambda: of_rules(published, declared, book),
-    ]
+    looks: dict[str, Callable[[], Findings]] = {
+        "dumps": lambda: of_dumps(settings.lake / "catalog.sqlite", house.declarations.sources, declared, now),
+        "marts": lambda: of_marts(published, declared, now),
+        "rules": lambda: of_rules(published, declared, book),
+    }
     outcome = outcome_of(instance, run_id) if instance is not None and run_id is not None else None
     with book.transaction():
         if outcome is not None and book.claim(outcome.run_id):
-            looks.append(lambda: of_run(outcome))
-        found = [look() for look in looks]
+            looks["the run"] = lambda: of_run(outcome)
+        found, trouble = [], []
+        for what, look in looks.items():
+            # A published file that is broken says nothing of the rules; that the run failed is to be told all the same.
+            try:
+                found.append(look())
+            except Exception as error:
+                trouble.append(f"alerts of {what} could not be looked at: {type(error).__name__}: {error}")
         decided = set().union(*(part.keys for part in found))
         firing = [alert for part in found for alert in part.firing]
-        return book.settle(firing, decided.__contains__, declared.channels, run_id=run_id)
+        return book.settle(firing, decided.__contains__, declared.channels, run_id=run_id), trouble
 
 
 def send(house: House, book: Book) -> tuple[int, list[str]]:
     """Send what waits; gives how many messages were taken, and by channel why others were not.
 
-    A channel that takes one message not is asked for no other this time. One that is no longer declared is sent
-    nothing any more.
+    A channel that does not answer is asked no more this time; one that refuses a message is asked for the others. One
+    that is no longer declared is sent nothing any more.
     """
-    sent, trouble = 0, {}
+    sent, away = 0, set[str]()
+    trouble: dict[str, str] = {}
     channels = house.declarations.alerts.channels
     with book.sending() as mine:
         waiting = book.waiting() if mine else []

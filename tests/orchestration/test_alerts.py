@@ -255,6 +255,17 @@ def test_a_recipient_that_is_gone_costs_the_others_nothing(tmp_path: Path, mails
     assert [sent["Subject"].partition(": ")[0] for sent in mails[0].taken] == ["[Ávila] WARNING", "[Ávila] CRITICAL"]
 
 
+def test_a_published_file_that_is_broken_keeps_no_failure_from_being_told(tmp_path: Path, http: Http) -> None:
+    rule = "rules: {any: {sql: 'select 1 as n', when: n = 1}}"
+    here = house(tmp_path, f"webhook: {{pager: {{url: '{http.url}'}}}}\n{rule}")
+    (tmp_path / "published").mkdir()
+    (tmp_path / "published" / "marts.duckdb").write_bytes(b"no database" * 1000)
+    with DagsterInstance.ephemeral() as instance:
+        found = watch(here, instance, run(instance, fails=True))
+    assert told(http) == [("firing", "failure/nightly")]
+    assert found.trouble.startswith("alerts of rules could not be looked at: IOException")
+
+
 def test_an_alert_is_told_when_it_comes_changes_and_goes(tmp_path: Path, http: Http) -> None:
     here = house(tmp_path, f"webhook: {{pager: {{url: '{http.url}', min_severity: critical}}}}")
     with DagsterInstance.ephemeral() as instance:
