@@ -1,7 +1,7 @@
 """What there is to alert of: a run's failures and gates, late dumps and marts, and the rules over the marts."""
 
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -103,9 +103,15 @@ def of_marts(published: Path, declared: Alerts, now: datetime) -> Findings:
     return found
 
 
-def of_dumps(catalog: Path, sources: Mapping[str, Any], declared: Alerts, now: datetime) -> Findings:
-    """Sources of which no dump arrived for long; nothing of those of which none ever did, which a gate tells."""
+def of_dumps(
+    catalog: Path, sources: Mapping[str, Any], declared: Alerts, now: datetime, open_keys: Iterable[str] = ()
+) -> Findings:
+    """Sources of which no dump arrived for long; nothing of those of which none ever did, which a gate tells.
+
+    What is open of a source that is gone no longer holds: nobody asks after its dumps any more.
+    """
     found = Findings()
+    found.keys |= {key for key in open_keys if (source := _source_of(key)) is not None and source not in sources}
     if not catalog.exists():
         return found
     with closing(sqlite3.connect(f"{catalog.as_uri()}?mode=ro", uri=True, timeout=60)) as connection:
@@ -129,6 +135,14 @@ def of_dumps(catalog: Path, sources: Mapping[str, Any], declared: Alerts, now: d
         )
         found.note(key, late if now - last > timedelta(hours=limit) else None)
     return found
+
+
+def _source_of(key: str) -> str | None:
+    """The source that an alert is about; None where it is about none."""
+    for prefix in ("missing_dump/", "check/lake/"):
+        if key.startswith(prefix):
+            return key.removeprefix(prefix).partition(": ")[0]
+    return None
 
 
 def of_rules(published: Path, declared: Alerts, book: Book) -> Findings:

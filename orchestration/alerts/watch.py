@@ -64,7 +64,9 @@ def _look(
     settings, declared = house.settings, house.declarations.alerts
     published, now = settings.published / "marts.duckdb", utc_now()
     looks: dict[str, Callable[[], Findings]] = {
-        "dumps": lambda: of_dumps(settings.lake / "catalog.sqlite", house.declarations.sources, declared, now),
+        "dumps": lambda: of_dumps(
+            settings.lake / "catalog.sqlite", house.declarations.sources, declared, now, book.open_keys()
+        ),
         "marts": lambda: of_marts(published, declared, now),
         "rules": lambda: of_rules(published, declared, book),
     }

@@ -120,17 +120,29 @@ def house(root: Path, alerts: str) -> House:
     return House(settings=Settings(data_dir=root), declarations=Declarations.load(path))
 
 
-def publish(root: Path, *, night: int, marts: str = "create table marts.marts.users as select 1 as user_key") -> None:
-    """A published file, as good as new."""
+def publish(
+    root: Path,
+    *,
+    night: int,
+    marts: str = "create table marts.marts.users as select 1 as user_key",
+    hours_ahead: int = 0,
+) -> None:
+    """A published file, as good as new; the night before was published by a clock that may have been ahead."""
     path = root / "published" / "marts.duckdb"
     path.parent.mkdir(exist_ok=True)
     path.unlink(missing_ok=True)
     with duckdb.connect(str(path)) as connection:
         connection.execute("create schema marts.marts; create schema marts.ops;" + marts)
         connection.execute(
-            "create table marts.ops.publications as select ? as publication_id, "
-            "cast(now() at time zone 'UTC' as timestamp) as published_at",
-            [f"night {night}"],
+            """
+            create table marts.ops.publications as
+            select
+                'night ' || number as publication_id, number as publication_number,
+                cast(now() at time zone 'UTC' as timestamp)
+                + to_hours(case when number < $night then $hours_ahead else 0 end) as published_at
+            from (select unnest(range($night - 1, $night + 1)) as number)
+            """,
+            {"night": night, "hours_ahead": hours_ahead},
         )
 
 
@@ -399,6 +411,21 @@ def test_stale_marts_and_missing_dumps(tmp_path: Path, http: Http) -> None:
     publish(tmp_path, night=2)
     watch(here)
     assert told(http) == [("resolved", "stale/marts")]
+
+
+def test_alerts_of_a_source_that_is_gone_are_over(tmp_path: Path, http: Http) -> None:
+    here = house(tmp_path, f"webhook: {{pager: {{url: '{http.url}'}}}}")
+    alerts = [
+        Alert(key=key, kind="missing_dump", severity="warning", title=key)
+        for key in ("missing_dump/web", "missing_dump/app", "check/lake/app: every_file_could_be_read")
+    ]
+    with closing(Book(here.settings.alerts, warehouse="w")) as book, book.transaction():
+        book.settle(alerts, lambda key: True, {})
+    watch(here)
+    assert sorted(told(http)) == [
+        ("resolved", "check/lake/app: every_file_could_be_read"),
+        ("resolved", "missing_dump/app"),
+    ]
 
 
 def test_two_books_of_one_file_agree(tmp_path: Path) -> None:
