@@ -10,6 +10,9 @@ from orchestration.alerts.declared import Kind, Severity
 
 State = Literal["firing", "changed", "resolved", "test"]
 
+_NUMBERS = re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b|\b[0-9a-f]{32,64}\b|\d+")
+"""What differs from night to night though nothing else does: numbers, the ids of runs and the hashes in file names."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Alert:
@@ -34,7 +37,7 @@ class Alert:
     @property
     def fingerprint(self) -> str:
         """The same for as long as nothing has changed that one should be told again."""
-        said = re.sub(r"\d+", "#", f"{self.title}\n{self.text}") if self.facts is None else self.facts
+        said = re.sub(_NUMBERS, "#", f"{self.title}\n{self.text}") if self.facts is None else self.facts
         return hashlib.sha256(f"{self.kind}\n{self.severity}\n{said}".encode()).hexdigest()
 
 

@@ -368,6 +368,17 @@ def test_a_rule_by_run_counts_publications_once(tmp_path: Path, http: Http) -> N
     assert told(http) == [("resolved", "rule/few")]
 
 
+def test_hashes_and_ids_of_runs_make_no_other_alert() -> None:
+    said = "/published/.marts-{}.duckdb cannot be written: run {}"
+    texts = [
+        said.format("ab12cd34ef56ab12cd34ef56ab12cd34", "5bf4387f-6648-4da9-b096-5500c7bd8ce0"),
+        said.format("0f12cd34ef56ab1acd34ef56ab12cdf4", "2f91b0dd-4e74-4dbf-93cb-958bce863404"),
+        said.format("decade", "facade"),
+    ]
+    prints = [Alert(key="f", kind="failure", severity="critical", title="", text=text).fingerprint for text in texts]
+    assert prints[0] == prints[1] != prints[2]
+
+
 def test_a_rule_without_an_answer_is_an_alert_of_its_own_and_reads_nothing_else(tmp_path: Path, http: Http) -> None:
     (tmp_path / "secret.csv").write_text("a\n1\n")
     publish(tmp_path, night=1)
