@@ -75,21 +75,35 @@ class Book(SqliteFile):
         known = {key: (*said, fingerprint) for key, *said, fingerprint in self._connection.execute(query)}
         now, messages = utc_now(), []
 
-        def say(state: State, key: str, kind: str, severity: str, title: str, text: str) -> None:
+        def takers(kind: str, severity: str) -> set[str]:
+            return {name for name, channel in channels.items() if channel.takes(kind, severity)}
+
+        def say(state: State, to: set[str], key: str, kind: str, severity: str, title: str, text: str) -> None:
             message = Message(
                 id=uuid.uuid4().hex, state=state, key=key, kind=kind, severity=severity, title=title, text=text,
                 warehouse=self._warehouse, at=now, run_id=run_id,
             )  # fmt: skip
             messages.append(message)
-            for name, channel in channels.items():
-                if channel.takes(kind, severity):
-                    self.post(name, message)
+            for name in sorted(to):
+                self.post(name, message)
 
         holds = {alert.key: alert for alert in firing}
         for key, alert in holds.items():
             if key in known and known[key][-1] == alert.fingerprint:
                 continue
-            say("changed" if key in known else "firing", key, alert.kind, alert.severity, alert.title, alert.text)
+            now_is = key, alert.kind, alert.severity, alert.title, alert.text
+            takes = takers(alert.kind, alert.severity)
+            if key in known:
+                kind, severity, title, _ = map(str, known[key])
+                had = takers(kind, severity)
+                say("changed", had & takes, *now_is)
+                # Where it has become worse or less so, it is new to some channels and no concern of others any more.
+                if takes - had:
+                    say("firing", takes - had, *now_is)
+                if had - takes:
+                    say("resolved", had - takes, key, kind, severity, title, "")
+            else:
+                say("firing", takes, *now_is)
             self._connection.execute(
                 """
                 insert into open_alerts values (?1, ?2, ?3, ?4, ?5, ?6)
@@ -99,7 +113,8 @@ class Book(SqliteFile):
             )
         for key, (kind, severity, title, _) in known.items():
             if key not in holds and decided(key):
-                say("resolved", key, str(kind), str(severity), str(title), "")
+                kind, severity, title = str(kind), str(severity), str(title)
+                say("resolved", takers(kind, severity), key, kind, severity, title, "")
                 self._connection.execute("delete from open_alerts where key = ?", [key])
         return messages
 

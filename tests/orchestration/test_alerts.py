@@ -368,6 +368,19 @@ def test_a_rule_by_run_counts_publications_once(tmp_path: Path, http: Http) -> N
     assert told(http) == [("resolved", "rule/few")]
 
 
+def test_a_channel_hears_of_the_end_of_what_is_less_severe_than_it_was(tmp_path: Path, http: Http) -> None:
+    pager = f"webhook: {{pager: {{url: '{http.url}', min_severity: critical}}}}\n"
+    rule = "rules: {{any: {{sql: 'select 1 as n', when: n = 1, severity: {}}}}}"
+    publish(tmp_path, night=1)
+    for severity, expected in (
+        ("critical", [("firing", "rule/any")]),
+        ("warning", [("resolved", "rule/any")]),
+        ("critical", [("firing", "rule/any")]),
+    ):
+        watch(house(tmp_path, pager + rule.format(severity)))
+        assert told(http) == expected
+
+
 def test_hashes_and_ids_of_runs_make_no_other_alert() -> None:
     said = "/published/.marts-{}.duckdb cannot be written: run {}"
     texts = [
