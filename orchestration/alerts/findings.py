@@ -85,7 +85,7 @@ def of_marts(published: Path, declared: Alerts, now: datetime) -> Findings:
     found, key = Findings(), "stale/marts"
     try:
         with published_marts(published) as connection:
-            query = "select max(published_at) from marts.ops.publications"
+            query = "select arg_max(published_at, publication_number) from marts.ops.publications"
             (last,) = connection.execute(query).fetchall()[0]
     except duckdb.Error:
         return found
@@ -155,7 +155,7 @@ def of_rules(published: Path, declared: Alerts, book: Book) -> Findings:
     if not declared.rules or not published.exists():
         return found
     with published_marts(published) as connection:
-        query = "select publication_id from marts.ops.publications order by published_at desc limit 1"
+        query = "select publication_id from marts.ops.publications order by publication_number desc limit 1"
         (publication,) = connection.execute(query).fetchall()[0]
         for name, rule in declared.rules.items():
             key, broken = f"rule/{name}", f"broken_rule/{name}"

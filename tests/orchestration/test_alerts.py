@@ -368,6 +368,21 @@ def test_a_rule_by_run_counts_publications_once(tmp_path: Path, http: Http) -> N
     assert told(http) == [("resolved", "rule/few")]
 
 
+def test_a_clock_that_was_ahead_hides_no_later_publication(tmp_path: Path, http: Http) -> None:
+    rule = "rules: {few: {sql: 'select count(*) as users from users', when: users < 2, for: 2 runs}}"
+    here = house(tmp_path, f"webhook: {{pager: {{url: '{http.url}'}}}}\n{rule}")
+    publish(tmp_path, night=1)
+    watch(here)
+    publish(tmp_path, night=2, hours_ahead=1000)
+    watch(here)
+    assert told(http) == [("firing", "rule/few")]
+    with duckdb.connect(str(tmp_path / "published" / "marts.duckdb")) as connection:
+        query = "update marts.ops.publications set published_at = published_at - interval 37 hours"
+        connection.execute(f"{query} where publication_number = 2")
+    watch(here)
+    assert told(http) == [("firing", "stale/marts")]
+
+
 def test_a_channel_hears_of_the_end_of_what_is_less_severe_than_it_was(tmp_path: Path, http: Http) -> None:
     pager = f"webhook: {{pager: {{url: '{http.url}', min_severity: critical}}}}\n"
     rule = "rules: {{any: {{sql: 'select 1 as n', when: n = 1, severity: {}}}}}"
