@@ -20,6 +20,8 @@ from orchestration.settings import Settings
 PUBLISHED_SCHEMAS = ("marts", "ops")
 PICTURES = "pictures"
 """The folder that holds pictures and nothing else."""
+_DRAFT = ".marts-"
+"""How the name of a file begins that is to become the published one; its publication's id follows."""
 
 Pages = Callable[[duckdb.DuckDBPyConnection, datetime], Mapping[str, str]]
 """What people read beside the marts, by path below ``published/``, of a warehouse and the time of publication, UTC."""
@@ -77,6 +79,21 @@ def publish(
         raise PublicationFailed(_unwritable(settings, error)) from error
 
 
+def sweep(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
+    """Remove what a run that was killed while it published left: its draft, and the record of what it never published.
+
+    Args:
+        connection: The open warehouse.
+        settings: Where is published.
+    """
+    for draft in settings.published.glob(f"{_DRAFT}*.duckdb"):
+        publication_id = draft.stem.removeprefix(_DRAFT)
+        connection.execute("delete from ops.publications where publication_id = ?", [publication_id])
+        draft.unlink()
+    for journal in settings.published.glob(f"{_DRAFT}*"):
+        journal.unlink()
+
+
 def _unwritable(settings: Settings, error: Exception) -> str:
     return (
         f"{settings.published} cannot be written: {error}. What was published before is untouched. Free some space "
@@ -88,18 +105,20 @@ def _publish(
     connection: duckdb.DuckDBPyConnection, settings: Settings, *, run_id: str, gates: Sequence[Gate], pages: Pages
 ) -> Publication:
     settings.published.mkdir(parents=True, exist_ok=True)
-    for left_by_a_killed_run in settings.published.glob(".marts-*"):
-        left_by_a_killed_run.unlink()
+    sweep(connection, settings)
     now = datetime.now(UTC).replace(tzinfo=None)
     texts = pages(connection, now)
     publication_id = hashlib.md5(f"{run_id} {now.isoformat()}".encode(), usedforsecurity=False).hexdigest()
-    _record(connection, publication_id, now, run_id, gates)
-    old, new = settings.published / "marts.duckdb", settings.published / f".marts-{publication_id}.duckdb"
+    old, new = settings.published / "marts.duckdb", settings.published / f"{_DRAFT}{publication_id}.duckdb"
     export, unchanged = ParquetExport(settings.published), False
     with contextlib.suppress(duckdb.Error):
         unchanged = old.exists() and _holds_marts(connection, old)
     is_swapped = False
     try:
+        # The draft before its record: for as long as it lies there, the record is of no publication.
+        with _attached(connection, new):
+            pass
+        _record(connection, publication_id, now, run_id, gates)
         export.sweep()
         if unchanged:
             shutil.copyfile(old, new)

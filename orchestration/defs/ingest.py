@@ -32,6 +32,7 @@ from orchestration.ingestion.sources import Source
 from orchestration.nights.recovery import last_recovery
 from orchestration.nights.retries import TRIES, again, retried
 from orchestration.nights.runs import start_run
+from orchestration.publish import sweep
 from orchestration.warehouse import connect
 
 HOUSE = open_house()
@@ -255,6 +256,7 @@ def loads(context: AssetExecutionContext) -> Iterator[MaterializeResult[Any] | A
         connect(settings) as connection,
         closing(Lake(settings.lake)) as lake,
     ):
+        sweep(connection, settings)
         start_run(connection, run_id=context.run_id, started_at=run_started_at(context))
         lake.publish_catalog(connection)
         counts = {

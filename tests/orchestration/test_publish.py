@@ -1,13 +1,15 @@
 """Publication: all or nothing, and readers keep what they hold."""
 
 import os
+from datetime import datetime
 from pathlib import Path
 
 import duckdb
 import pytest
 
 from orchestration.gates import Gate, PublicationBlocked
-from orchestration.publish import publish
+from orchestration.nights.runs import finish_run, start_run, status_of
+from orchestration.publish import publish, sweep
 from orchestration.settings import Settings
 from orchestration.warehouse import connect
 
@@ -90,6 +92,34 @@ def test_what_a_killed_run_left_is_swept(settings: Settings) -> None:
     with connect(settings) as connection:
         publish(connection, settings, run_id="run", gates=[PASSED])
     assert not (settings.published / ".marts-killed.duckdb").exists()
+
+
+@pytest.mark.parametrize("at", ["orchestration.publish._copy", "orchestration.publish.sync", "pathlib.Path.replace"])
+def test_what_a_killed_run_never_published_is_not_on_record(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, at: str
+) -> None:
+    with connect(settings) as connection:
+        publish(connection, settings, run_id="first", gates=[PASSED])
+        connection.execute("update marts.sessions set night = 2")
+
+    def die(*arguments: object, **options: object) -> None:
+        os._exit(9)
+
+    child = os.fork()
+    if child == 0:
+        with monkeypatch.context() as patched, connect(settings) as connection:
+            start_run(connection, run_id="killed", started_at=datetime(2025, 1, 2))
+            finish_run(connection, run_id="killed", finished_at=datetime(2025, 1, 2), status="published")
+            patched.setattr(at, die)
+            publish(connection, settings, run_id="killed", gates=[PASSED])
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+    with connect(settings) as connection:
+        sweep(connection, settings)
+        start_run(connection, run_id="next", started_at=datetime(2025, 1, 3))
+        publish(connection, settings, run_id="next", gates=[PASSED])
+        assert status_of(connection, "killed") == "failed"
+    query = "select run_id, publication_number from ops.publications order by publication_number"
+    assert published(settings, query) == [("first", 1), ("next", 2)]
 
 
 def test_a_failed_gate_blocks_and_says_so(settings: Settings) -> None:
