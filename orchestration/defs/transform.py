@@ -25,6 +25,7 @@ from dagster import (
 from dagster_dbt import DagsterDbtTranslator, DbtProject, dbt_assets
 from dagster_dbt.asset_utils import get_asset_check_key_for_test
 
+from orchestration import failing_rows
 from orchestration.exhibits import hang, shown
 from orchestration.fingerprints import fingerprints
 from orchestration.freshness import freshness_of_marts
@@ -134,8 +135,11 @@ def dbt_models(context: AssetExecutionContext) -> Iterator[MaterializeResult[Any
         fingerprints(MANIFEST, HOUSE.declarations.dbt_vars()),
         say=context.log.warning,
     )
+    found: dict[str, str] = {}
     with retried(context, HOUSE.settings.retry_seconds), connect(HOUSE.settings) as connection:
         for result in results:
+            if result.node.resource_type == "test" and result.status not in ("pass", "skipped"):
+                found[result.node.unique_id] = failing_rows.told(connection, result)
             if result.node.resource_type == "model" and result.status == "success":
                 book.read(connection, result.node.name, result.node.compiled_code)
         book.keep()
@@ -172,7 +176,7 @@ def dbt_models(context: AssetExecutionContext) -> Iterator[MaterializeResult[Any
                 check_name=check.name,
                 passed=result.status == "pass",
                 severity=AssetCheckSeverity.WARN if result.status == "warn" else AssetCheckSeverity.ERROR,
-                description=None if result.status == "pass" else result.message,
+                description=found.get(result.node.unique_id),
                 metadata={"failing_rows": result.failures or 0},
             )
     if failure is not None:

@@ -9,8 +9,9 @@ import duckdb
 import pandas as pd
 import pytest
 
+from orchestration.failing_rows import told
 from orchestration.settings import Settings
-from orchestration.warehouse import DbtFailed, run_dbt
+from orchestration.warehouse import DbtFailed, connect, run_dbt
 from tests.conftest import VARIABLES, cohorts, funnel, write_lake
 from tests.dbt_project.histories import Project
 
@@ -122,6 +123,31 @@ def test_a_day_unlike_its_weekday_warns_or_blocks(sound: Settings, fault: str, g
         )
     assert failed(sound, VOLUME) == {gate: "warn"}
     assert failed(sound, VOLUME, volume="block") == {gate: "fail"}
+
+
+def test_a_failed_test_shows_the_rows_and_the_cure(sound: Settings) -> None:
+    with duckdb.connect(str(sound.warehouse)) as connection:
+        connection.execute("update intermediate.int_source_days set events = 0 where day = '2025-03-10'")
+        connection.execute("insert into marts.users from marts.users where user_key in ('u1', 'u2', 'u3', 'u4')")
+    names = (VOLUME[1], "unique_users_user_key")
+    read = project(())
+    with pytest.raises(DbtFailed) as failure:
+        run_dbt(["test", "--select", *names], sound, read.variables, parsed=read.parsed)
+    with connect(sound) as connection:
+        said = {result.node.name: told(connection, result) for result in failure.value.results}
+        message = failure.value.results[0].message
+        connection.execute("drop table marts.users; drop table intermediate.int_source_days")
+        assert told(connection, failure.value.results[0]) == message
+    assert said == {
+        VOLUME[1]: (
+            "Rows that must not be: 1, such as source test, day 2025-03-10, events 0, weeks_known 8, "
+            "usual_events 40.0. Load the dumps that are missing, or let the days pass with `gates: {volume: warn}`."
+        ),
+        "unique_users_user_key": (
+            "Rows that must not be: 4, such as unique_field u1, n_records 2; unique_field u2, n_records 2; "
+            "unique_field u3, n_records 2."
+        ),
+    }
 
 
 def test_a_mart_refuses_values_that_it_does_not_name(sound: Settings) -> None:

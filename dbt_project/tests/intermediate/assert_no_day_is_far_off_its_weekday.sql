@@ -1,6 +1,12 @@
 -- A third or three times of what the weekday usually brings is rarely behaviour: a dump is cut, or loaded under two
 -- names. The last day of the data is left out, as it is seldom over; so are sources of a few events a day.
-{{ config(severity=gate_severity('volume'), meta={'dagster': {'ref': {'name': 'int_source_days'}}}) }}
+{{ config(
+    severity=gate_severity('volume'),
+    meta={
+        'cure': 'Load the dumps of these days again, or let the days pass with `gates: {volume: warn}`.',
+        'dagster': {'ref': {'name': 'int_source_days'}},
+    },
+) }}
 select source_days.*
 from {{ ref('int_source_days') }} as source_days
 inner join {{ ref('int_data_span') }} as span

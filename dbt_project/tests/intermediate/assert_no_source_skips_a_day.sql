@@ -1,6 +1,12 @@
 -- A day without events, where its weekday has usually had some, is most likely a dump that never arrived.
 -- Only the last four weeks are looked at, so that an old gap does not warn for ever.
-{{ config(severity=gate_severity('volume'), meta={'dagster': {'ref': {'name': 'int_source_days'}}}) }}
+{{ config(
+    severity=gate_severity('volume'),
+    meta={
+        'cure': 'Load the dumps that are missing, or let the days pass with `gates: {volume: warn}`.',
+        'dagster': {'ref': {'name': 'int_source_days'}},
+    },
+) }}
 select source_days.*
 from {{ ref('int_source_days') }} as source_days
 inner join {{ ref('int_data_span') }} as span
