@@ -34,6 +34,13 @@ class Alert:
     text: str = ""
     facts: str | None = None
 
+    def __post_init__(self) -> None:
+        """Make its texts ones that can be sent: a file's name may hold bytes that are no text."""
+        for field in ("key", "title", "text", "facts"):
+            said = getattr(self, field)
+            if said is not None:
+                object.__setattr__(self, field, said.encode(errors="backslashreplace").decode())
+
     @property
     def fingerprint(self) -> str:
         """The same for as long as nothing has changed that one should be told again."""

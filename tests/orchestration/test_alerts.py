@@ -146,7 +146,9 @@ def publish(
         )
 
 
-def run(instance: DagsterInstance, *, fails: bool = False, check_passes: bool = True) -> str:
+def run(
+    instance: DagsterInstance, *, fails: bool = False, check_passes: bool = True, said: str = "9 % rejected"
+) -> str:
     """A run of a job, with an asset and a check; gives its id."""
 
     @asset(key=["lake", "web"])
@@ -156,7 +158,7 @@ def run(instance: DagsterInstance, *, fails: bool = False, check_passes: bool = 
 
     @asset_check(asset=web, name="rejected_share_within_limit", blocking=True)
     def share() -> AssetCheckResult:
-        return AssetCheckResult(passed=check_passes, severity=AssetCheckSeverity.ERROR, description="9 % rejected")
+        return AssetCheckResult(passed=check_passes, severity=AssetCheckSeverity.ERROR, description=said)
 
     @asset(key=["published", "marts"], deps=[web])
     def marts() -> None:
@@ -276,6 +278,22 @@ def test_a_published_file_that_is_broken_keeps_no_failure_from_being_told(tmp_pa
         found = watch(here, instance, run(instance, fails=True))
     assert told(http) == [("firing", "failure/nightly")]
     assert found.trouble.startswith("alerts of rules could not be looked at: IOException")
+
+
+def test_a_name_that_is_no_text_is_told_all_the_same(
+    tmp_path: Path, http: Http, mails: tuple[Mails, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TEAM_URL", http.url)
+    channels = f"""
+slack: {{team: {{url_env: TEAM_URL}}}}
+webhook: {{pager: {{url: '{http.url}'}}}}
+email: {{us: {{host: 127.0.0.1, port: {mails[1]}, security: none, from: a@s.example, to: b@s.example}}}}
+"""
+    with DagsterInstance.ephemeral() as instance:
+        said = "caf\udce9.csv is no CSV"
+        found = watch(house(tmp_path, channels), instance, run(instance, check_passes=False, said=said))
+    assert (found.trouble, found.sent) == ("", 3)
+    assert "caf\\udce9.csv is no CSV" in json.loads(http.taken[-1][-1])["text"]
 
 
 def test_an_alert_is_told_when_it_comes_changes_and_goes(tmp_path: Path, http: Http) -> None:
