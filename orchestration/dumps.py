@@ -19,6 +19,7 @@ import pandas as pd
 from orchestration import ledger
 from orchestration.ingestion.catalog import Load
 from orchestration.ingestion.expressions import literal
+from orchestration.nights.stopwatch import utc_now
 
 if TYPE_CHECKING:
     from ml.audit import Audit
@@ -133,7 +134,7 @@ def dumps_of(source: str, loads: Sequence[Load], measures: dict[str, dict[str, A
             {
                 "file": load.file,
                 "first_year": float(load.first_event_ts[:4]) if load.first_event_ts else None,
-                "days_ahead": _days(load.last_event_ts, load.loaded_at),
+                "days_ahead": _days_ahead(load),
                 "share_rejected": load.rejected / total if total >= FEWEST_ROWS else None,
                 "names_per_row": of.share("names", "rows", FEWEST_NAMED),
                 "share_later_than_received": of.share("later_than_received", "received", FEWEST_ROWS),
@@ -158,8 +159,16 @@ class _Shares:
         return float(self.found.get(part) or 0) / float(of) if of >= fewest else None
 
 
-def _days(later: str | None, earlier: str) -> float | None:
-    return (pd.Timestamp(later) - pd.Timestamp(earlier)).total_seconds() / 86400 if later else None
+def _days_ahead(load: Load) -> float | None:
+    """How far a dump's last event was ahead of the clock when it was loaded, or is, where it was too far.
+
+    A clock that was behind may have been set since, and an event that was to come may have come.
+    """
+    if load.last_event_ts is None:
+        return None
+    last, loaded = pd.Timestamp(load.last_event_ts), pd.Timestamp(load.loaded_at)
+    ahead = (last - loaded) / pd.Timedelta(days=1)
+    return ahead if ahead <= MAX_DAYS_AHEAD else min(ahead, (last - pd.Timestamp(utc_now())) / pd.Timedelta(days=1))
 
 
 _LIMITS: dict[str, tuple[float | None, float | None, str, str]] = {

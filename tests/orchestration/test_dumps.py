@@ -167,6 +167,18 @@ def test_a_fault_stays_found_until_it_is_mended(shop: Shop) -> None:
     assert shop.audit()[0].passed
 
 
+def test_a_clock_that_was_set_mends_what_it_had_taken_for_the_future(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moment = datetime.now(UTC).replace(tzinfo=None) + timedelta(days=3)
+    shop.write(SPOILT, with_one(event_ts=f"{moment}")(rows_of(3)))
+    assert not shop.audit()[0].passed
+    monkeypatch.setattr("orchestration.dumps.utc_now", lambda: moment - timedelta(hours=30))
+    assert not shop.audit()[0].passed
+    monkeypatch.setattr("orchestration.dumps.utc_now", lambda: moment - timedelta(hours=20))
+    assert shop.audit()[0].passed
+
+
 def test_small_dumps_and_none_are_not_judged_by_shares(tmp_path: Path) -> None:
     shop = Shop(tmp_path)
     for path in tmp_path.glob("*.jsonl"):
