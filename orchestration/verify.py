@@ -2,7 +2,8 @@
 
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,8 +61,8 @@ def verify(settings: Settings, variables: Mapping[str, Any], manifest: Mapping[s
         manifest: dbt's, of the same variables.
 
     Raises:
-        NotVerifiableError: There is no warehouse yet, another process writes it, or it is not up to date with its
-            loads and definitions.
+        NotVerifiableError: There is no warehouse yet, another process writes it or has meanwhile, or it is not up to
+            date with its loads and definitions.
         DbtFailed: The rebuild failed.
     """
     check_up_to_date(settings, variables, manifest)
@@ -70,9 +71,10 @@ def verify(settings: Settings, variables: Mapping[str, Any], manifest: Mapping[s
     scratch.root.mkdir(parents=True)
     try:
         scratch.lake.symlink_to(settings.lake, target_is_directory=True)
-        _hand_over(settings, scratch)
-        run_dbt(["run"], scratch, variables)
-        return compare(settings.warehouse, scratch.warehouse)
+        with _undisturbed(settings):
+            _hand_over(settings, scratch)
+            run_dbt(["run"], scratch, variables)
+            return compare(settings.warehouse, scratch.warehouse)
     finally:
         shutil.rmtree(scratch.root, ignore_errors=True)
 
@@ -97,20 +99,54 @@ def check_up_to_date(settings: Settings, variables: Mapping[str, Any], manifest:
     """
     check_exists(settings)
     run = settings.command("run")
-    try:
-        with duckdb.connect(str(settings.warehouse), read_only=True) as connection:
-            behind = increments.behind(connection, manifest, variables)
-    except duckdb.IOException as error:
-        raise NotVerifiableError(
-            f"{settings.warehouse} cannot be read, most likely because a night is running. Try again when it is done. "
-            f"({error})"
-        ) from error
+    with _readable(settings), duckdb.connect(str(settings.warehouse), read_only=True) as connection:
+        behind = increments.behind(connection, manifest, variables)
     if behind:
         raise NotVerifiableError(
             "The marts are not up to date: avila.yml or Ávila has changed since the last night, or that did not come "
             f"to its end. {run} brings them up to date. Behind are {', '.join(behind[:_SHOWN])}"
             + (f" and {len(behind) - _SHOWN} more." if len(behind) > _SHOWN else ".")
         )
+
+
+@contextmanager
+def _readable(settings: Settings) -> Iterator[None]:
+    try:
+        yield
+    except duckdb.IOException as error:
+        raise NotVerifiableError(
+            f"{settings.warehouse} cannot be read, most likely because a night is running. Try again when it is done. "
+            f"({error})"
+        ) from error
+
+
+@contextmanager
+def _undisturbed(settings: Settings) -> Iterator[None]:
+    """A comparison that is worth something only if no night has written the warehouse before its end.
+
+    It takes as long as a full rebuild, and whoever has a night begin meanwhile is not to wait for it.
+
+    Raises:
+        NotVerifiableError: One has, or is about to.
+    """
+    before = _built(settings)
+    try:
+        with _readable(settings):
+            yield
+    finally:
+        # A rebuild fails, too, where a night has pruned the files that it reads.
+        if _built(settings) != before:
+            raise NotVerifiableError(
+                "A night has brought the marts up to date while they were compared with a rebuild of what was there "
+                "before. Try again when no night is due."
+            )
+
+
+def _built(settings: Settings) -> list[tuple[Any, ...]]:
+    """Which models the warehouse holds, and when each was built."""
+    query = "select model, fingerprint, built_seq, built_at from increments.built_models order by all"
+    with _readable(settings), duckdb.connect(str(settings.warehouse), read_only=True) as connection:
+        return connection.execute(query).fetchall()
 
 
 def cure(settings: Settings) -> str:

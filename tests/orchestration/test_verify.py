@@ -1,15 +1,19 @@
 """The comparison with a full rebuild, and what it says where there is nothing fair to compare."""
 
+import subprocess
+import sys
 from datetime import datetime
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pandas as pd
 import pytest
 
 from orchestration.settings import Settings
-from orchestration.verify import NotVerifiableError, check_up_to_date, verify
+from orchestration.verify import NotVerifiableError, check_up_to_date, compare, verify
+from orchestration.warehouse import run_dbt
 from tests.conftest import Load
 from tests.dbt_project.histories import Outcome, Project, Warehouse
 
@@ -78,3 +82,31 @@ def test_while_a_night_writes_nothing_is_compared(built: Warehouse, monkeypatch:
     monkeypatch.setattr("orchestration.verify.duckdb.connect", locked)
     with pytest.raises(NotVerifiableError, match="a night is running"):
         check_up_to_date(built.settings, project().variables, project().manifest)
+
+
+def test_a_night_that_comes_in_between_is_no_difference(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = Warehouse(tmp_path, project())
+    made.build([load(1, 0, 10)])
+
+    def rebuild_while_a_night_runs(*arguments: Any) -> None:
+        run_dbt(*arguments)
+        made.build([load(1, 0, 10), load(2, 5, 50)])
+
+    monkeypatch.setattr("orchestration.verify.run_dbt", rebuild_while_a_night_runs)
+    with pytest.raises(NotVerifiableError, match="A night has brought the marts up to date"):
+        verify(made.settings, project().variables, project().manifest)
+
+
+def test_a_night_that_has_begun_meanwhile_is_told(built: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:
+    holds = "import duckdb, sys; c = duckdb.connect(sys.argv[1]); print('held', flush=True); sys.stdin.read()"
+    command = [sys.executable, "-c", holds, str(built.settings.warehouse)]
+
+    def compare_while_a_night_writes(*arguments: Any) -> object:
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as night:
+            assert night.stdout
+            night.stdout.readline()
+            return compare(*arguments)
+
+    monkeypatch.setattr("orchestration.verify.compare", compare_while_a_night_writes)
+    with pytest.raises(NotVerifiableError, match="a night is running"):
+        verify(built.settings, project().variables, project().manifest)
