@@ -10,6 +10,7 @@ from typing import Any
 import duckdb
 
 from orchestration.settings import Settings
+from orchestration.verify import undisturbed
 from orchestration.warehouse import connect, run_dbt
 
 SAMPLE_USERS = 200
@@ -50,16 +51,18 @@ def recompute_snapshots(
 
     Raises:
         DbtFailed: The rebuild failed.
+        NotVerifiableError: A night has written the warehouse meanwhile, or is about to.
     """
     scratch = Settings(**{**settings.model_dump(), "data_dir": settings.warehouse.parent / "recomputation"})
     shutil.rmtree(scratch.root, ignore_errors=True)
     scratch.lake.mkdir(parents=True)
     try:
-        as_of = _hand_over_past(settings, scratch, variables["reporting_timezone"], users)
-        if as_of is None:
-            return Recomputation(as_of=None, users=0, differing=(), count=0)
-        run_dbt(["run", "--select", "+user_snapshots"], scratch, variables)
-        return _compare(settings.warehouse, scratch.warehouse, as_of)
+        with undisturbed(settings):
+            as_of = _hand_over_past(settings, scratch, variables["reporting_timezone"], users)
+            if as_of is None:
+                return Recomputation(as_of=None, users=0, differing=(), count=0)
+            run_dbt(["run", "--select", "+user_snapshots"], scratch, variables)
+            return _compare(settings.warehouse, scratch.warehouse, as_of)
     finally:
         shutil.rmtree(scratch.root, ignore_errors=True)
 

@@ -71,7 +71,7 @@ def verify(settings: Settings, variables: Mapping[str, Any], manifest: Mapping[s
     scratch.root.mkdir(parents=True)
     try:
         scratch.lake.symlink_to(settings.lake, target_is_directory=True)
-        with _undisturbed(settings):
+        with undisturbed(settings):
             _hand_over(settings, scratch)
             run_dbt(["run"], scratch, variables)
             return compare(settings.warehouse, scratch.warehouse)
@@ -121,7 +121,7 @@ def _readable(settings: Settings) -> Iterator[None]:
 
 
 @contextmanager
-def _undisturbed(settings: Settings) -> Iterator[None]:
+def undisturbed(settings: Settings) -> Iterator[None]:
     """A comparison that is worth something only if no night has written the warehouse before its end.
 
     It takes as long as a full rebuild, and whoever has a night begin meanwhile is not to wait for it.
