@@ -6,7 +6,7 @@ from functools import cache
 
 import duckdb
 
-from orchestration.ingestion.expressions import Expression, ExpressionError
+from orchestration.ingestion.expressions import Expression, ExpressionError, path_hint
 from orchestration.ingestion.sources import EVENT_COLUMNS
 
 CHANNEL_COLUMNS = dict.fromkeys(
@@ -80,7 +80,7 @@ def _type(value: str, *, of: str, columns: list[str], what: str) -> str:
             elsewhere = f" What else a dump holds is in the JSON of properties: properties->>'{unknown[1]}'"
             hint += elsewhere if of == "an event" else ""
             raise ValueError(f"{of} has no column {unknown[1]}; {hint}") from None
-        raise ValueError(f"`{value}` is no {what} {bond} {of}: {said}") from None
+        raise ValueError(f"`{value}` is no {what} {bond} {of}: {said}{path_hint(said, value)}") from None
     try:
         # A condition on a row admits neither an aggregate nor a window.
         _binder().execute(f"describe select 1 from {table} where ({value}) is null")

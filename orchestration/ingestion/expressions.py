@@ -2,6 +2,7 @@
 
 import copy
 import json
+import re
 from collections.abc import Callable, Iterator
 from functools import cache, cached_property
 from typing import Any
@@ -81,14 +82,18 @@ class Expression:
         self._statement = self._parse(f"select {text}\n")
         selected = self._statement["statements"][0]["node"]["select_list"]
         if selected[0].get("alias"):
-            raise ExpressionError("leave out `as …`: the key already names the column")
+            # To the parser the second word of a name is an alias without its `as`.
+            meant = "" if re.search(r"\sas\s", text, re.IGNORECASE) else _meant(text)
+            raise ExpressionError(
+                f"expected one SQL expression{meant}" if meant else "leave out `as …`: the key already names the column"
+            )
         selected[0] = self._node = _resolved(selected[0], self._expand)
         self._refuse_unsafe()
 
     def _parse(self, statement: str) -> dict[str, Any]:
         parsed = self._tree(statement)
         if parsed["error"]:
-            raise ExpressionError(f"cannot be read as SQL: {parsed['error_message']}")
+            raise ExpressionError(f"cannot be read as SQL: {parsed['error_message']}{_meant(self.text)}")
         nodes = [statement["node"] for statement in parsed["statements"]]
         plain = {**nodes[0], "select_list": None, "from_table": None} if nodes else {}
         expected = self._tree("select 1")["statements"][0]["node"]
@@ -120,7 +125,8 @@ class Expression:
         for node in _nodes(self._node):
             kind = node.get("class")
             if kind in _FORBIDDEN:
-                raise ExpressionError(f"{_FORBIDDEN[kind]} is not allowed: an expression sees one row only")
+                meant = _meant(self.text) if kind == "PARAMETER" else ""
+                raise ExpressionError(f"{_FORBIDDEN[kind]} is not allowed: an expression sees one row only{meant}")
             if kind == "FUNCTION" and node["function_name"].lower() in banned:
                 raise ExpressionError(
                     f"{node['function_name']}() is not allowed: {banned[node['function_name'].lower()]}"
@@ -260,6 +266,42 @@ def quoted(name: str) -> str:
     """A SQL identifier."""
     escaped = name.replace('"', '""')
     return f'"{escaped}"'
+
+
+def spelled(name: str) -> str:
+    """A column's name as `avila.yml` spells it: quoted for SQL, and so for YAML, where it is no plain name of SQL."""
+    return name if _is_plain(name) else literal(quoted(name))
+
+
+def path_hint(said: str, text: str) -> str:
+    """How a key that begins with `$` is written, where DuckDB took it for a path."""
+    key = re.search(r"JSON path error near '([^']+)'", said)
+    return f"; the key ${key[1]} is written '$.\"${key[1]}\"'" if key and f"'${key[1]}'" in text else ""
+
+
+def _is_plain(name: str) -> bool:
+    return bool(re.fullmatch(r"[^\W\d]\w*", name)) and name.casefold() not in _reserved_words()
+
+
+def _meant(text: str) -> str:
+    """A hint at quotes, where a text that is no SQL reads like the name of a column, or the path of a key."""
+    name = text.strip()
+    if not re.fullmatch(r"[\w$@#%/: .-]*[^\W\d][\w$@#%/: .-]*", name):
+        return ""
+    parts = name.split(".") if all(part.strip() for part in name.split(".")) else [name]
+    plain = [_is_plain(part) or (place > 0 and part.isidentifier()) for place, part in enumerate(parts)]
+    path = ".".join(part if is_plain else quoted(part) for part, is_plain in zip(parts, plain, strict=True))
+    return f'; if it is a column, write {literal(path)}, and if a text, "{literal(name)}"'
+
+
+@cache
+def _reserved_words() -> frozenset[str]:
+    """What DuckDB does not take for a column's name without quotes."""
+    with duckdb.connect() as connection:
+        rows = connection.execute(
+            "select keyword_name from duckdb_keywords() where keyword_category in ('reserved', 'type_function')"
+        ).fetchall()
+    return frozenset(word for (word,) in rows)
 
 
 @cache

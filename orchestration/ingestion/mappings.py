@@ -11,7 +11,15 @@ import duckdb
 
 from orchestration.ingestion import conversions
 from orchestration.ingestion.conversions import ConversionError
-from orchestration.ingestion.expressions import Expression, ExpressionError, Reference, literal, quoted
+from orchestration.ingestion.expressions import (
+    Expression,
+    ExpressionError,
+    Reference,
+    literal,
+    path_hint,
+    quoted,
+    spelled,
+)
 from orchestration.ingestion.fields import TRUSTED, Fields, Layer, complaint
 from orchestration.ingestion.shapes import Shape
 from orchestration.ingestion.sources import (
@@ -258,7 +266,8 @@ class _Binding:
             try:
                 bound = self.connection.execute(f"describe select {sql} from {fields.null_row()}").fetchall()
             except duckdb.Error as error:
-                problem = problem or str(error).splitlines()[0]
+                said = str(error).splitlines()[0]
+                problem = problem or said + path_hint(said, expression.text)
                 fields.forget(fields.typed - before)
                 continue
             return (f"try(struct_pack(v := {sql}))" if expression.references else sql), str(bound[0][1])
@@ -466,4 +475,4 @@ def listed(names: Iterable[str]) -> str:
 def nearest(name: str, known: Iterable[str]) -> str:
     """A hint at the names most like one that is not known."""
     near = difflib.get_close_matches(name, list(known), n=2, cutoff=0.5)
-    return f" Did you mean {' or '.join(near)}?" if near else ""
+    return f" Did you mean {' or '.join(map(spelled, near))}?" if near else ""

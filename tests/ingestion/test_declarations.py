@@ -267,6 +267,11 @@ MISTAKES: dict[str, tuple[str, int, str]] = {
         6,
         "`funnels.buy.steps.1.where`: an event has no column revenu; did you mean revenue?",
     ),
+    "a key that reads like a path": (
+        MINIMAL + "funnels: {f: {steps: [{where: \"properties->>'$os' = 'iOS'\"}]}}\n",
+        4,
+        "the key $os is written '$.\"$os\"'",
+    ),
     "half a condition": (MINIMAL + "funnels: {f: {steps: [{where: 'revenue >'}]}}\n", 4, "is no condition on an event"),
     "a text that is no number": (
         MINIMAL + "funnels:\n  buy:\n    steps: [a, {event: b, where: \"revenue > 'much'\"}]\n",

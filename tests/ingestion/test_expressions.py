@@ -1,5 +1,7 @@
 """An expression sees its own row and nothing else; what it reads is known before it is run."""
 
+import re
+
 import duckdb
 import pytest
 from hypothesis import given, settings
@@ -154,6 +156,33 @@ REFUSED = {
 def test_what_reads_more_than_its_row_is_refused(text: str) -> None:
     with pytest.raises(ExpressionError, match=REFUSED[text]):
         parse(text)
+
+
+NAMES = {
+    "Customer ID": """'"Customer ID"'""",
+    "1st": """'"1st"'""",
+    "$insert_id": """'"$insert_id"'""",
+    "order": """'"order"'""",
+    "Order": """'"Order"'""",
+    "left": """'"left"'""",
+    "Preço unit.": """'"Preço unit."'""",
+    "properties.$user_id": """'properties."$user_id"'""",
+    "order.when": """'"order".when'""",
+    "purchase completed": """"'purchase completed'\"""",
+}
+
+
+@pytest.mark.parametrize("text", NAMES)
+def test_what_reads_like_a_name_is_refused_with_the_quotes_it_lacks(text: str) -> None:
+    with pytest.raises(ExpressionError, match=re.escape(NAMES[text])):
+        parse(text)
+
+
+@pytest.mark.parametrize("text", ["a as b", "upper(a) b", "a +", "a where b = 1"])
+def test_what_is_no_name_gets_no_such_hint(text: str) -> None:
+    with pytest.raises(ExpressionError) as refused:
+        parse(text)
+    assert "if it is a column" not in str(refused.value)
 
 
 def test_no_statement_survives_as_an_expression() -> None:

@@ -562,6 +562,18 @@ def test_mistakes_name_the_source_the_key_and_what_there_is(house: House, case: 
     assert re.search(message, failure)
 
 
+def test_a_name_that_lacks_quotes_is_offered_with_them(house: House) -> None:
+    house.write("a.csv", "ts,ev,u,Item-No\n2020-01-02,buy,u,A1\n")
+    (failure,) = house.load(columns={**COLUMNS, "item_id": "Item-No"}).failures
+    assert """no column Item in landing/a.csv. Did you mean '"Item-No"'?""" in failure
+
+
+def test_a_key_that_reads_like_a_path_is_offered_as_one(house: House) -> None:
+    house.write("a.jsonl", json.dumps({**RECORD, "properties": {"$os": "iOS"}}))
+    (failure,) = house.load(columns={**COLUMNS, "platform": "properties->>'$os'"}).failures
+    assert "the key $os is written '$.\"$os\"'" in failure
+
+
 def test_where_must_be_a_condition(house: House) -> None:
     house.write("a.csv", CSV)
     assert (
