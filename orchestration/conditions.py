@@ -79,8 +79,12 @@ def _type(value: str, *, of: str, columns: list[str], what: str) -> str:
             hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(columns)};"
             elsewhere = f" What else a dump holds is in the JSON of properties: properties->>'{unknown[1]}'"
             hint += elsewhere if of == "an event" else ""
+            if f'"{unknown[1]}"' in value:
+                hint = f"for the text {unknown[1]} write '{unknown[1]}', as double quotes are for names; {hint}"
             raise ValueError(f"{of} has no column {unknown[1]}; {hint}") from None
-        raise ValueError(f"`{value}` is no {what} {bond} {of}: {said}{path_hint(said, value)}") from None
+        key = re.search(r"""Cannot extract field '([^']+)' from expression "properties\"""", said)
+        hint = f"; write properties->>'{key[1]}'" if key else path_hint(said, value)
+        raise ValueError(f"`{value}` is no {what} {bond} {of}: {said}{hint}") from None
     try:
         # A condition on a row admits neither an aggregate nor a window.
         _binder().execute(f"describe select 1 from {table} where ({value}) is null")

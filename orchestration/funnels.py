@@ -104,7 +104,7 @@ class Breakdown(Declared):
 class Funnel(Declared):
     """Steps, all within one window."""
 
-    window_hours: float = Field(default=168, gt=0)
+    window_hours: float = Field(default=168, gt=0, le=100 * 366 * 24)
     order: Literal["ordered", "strict", "unordered"] = "ordered"
     semantics: Literal["avila", "clickhouse", "posthog", "mixpanel"] = "avila"
     steps: tuple[Step, ...] = Field(min_length=1)

@@ -267,6 +267,21 @@ MISTAKES: dict[str, tuple[str, int, str]] = {
         6,
         "`funnels.buy.steps.1.where`: an event has no column revenu; did you mean revenue?",
     ),
+    "a text in double quotes": (
+        MINIMAL + "funnels: {f: {steps: [{where: 'currency = \"BRL\"'}]}}\n",
+        4,
+        "for the text BRL write 'BRL', as double quotes are for names",
+    ),
+    "a key of properties": (
+        MINIMAL + "funnels: {f: {steps: [{where: \"properties.plan = 'pro'\"}]}}\n",
+        4,
+        "; write properties->>'plan'",
+    ),
+    "a window without end": (
+        MINIMAL + "funnels: {f: {window_hours: .inf, steps: [a, b]}}\n",
+        4,
+        "`funnels.f.window_hours`: expected less than or equal to 878400 (it is inf)",
+    ),
     "a key that reads like a path": (
         MINIMAL + "funnels: {f: {steps: [{where: \"properties->>'$os' = 'iOS'\"}]}}\n",
         4,
