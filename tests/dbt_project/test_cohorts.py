@@ -122,8 +122,7 @@ def rates_are_right(case: Case, marts: duckdb.DuckDBPyConnection) -> None:
             query = f"select cohort_users, {users}, {name}, {', '.join(ends)} from marts.{mart}"
             for of, those, rate, low, high in marts.execute(query).fetchall():
                 assert rate == those / of
-                assert 0 <= low <= rate + 1e-12
-                assert rate - 1e-12 <= high <= 1
+                assert 0 <= low <= rate <= high <= 1
                 for end in (low, high):
                     assert isclose(of * (rate - end) ** 2, z**2 * end * (1 - end), abs_tol=1e-9)
 

@@ -11,5 +11,5 @@ where
     brackets.cohort_users is distinct from whole.cohort_users
     or brackets.retained_users > brackets.on_or_after_users
     or brackets.on_or_after_users > brackets.cohort_users
-    or brackets.retention_rate not between brackets.rate_low - 1e-12 and brackets.rate_high + 1e-12
-    or brackets.on_or_after_rate not between brackets.on_or_after_low - 1e-12 and brackets.on_or_after_high + 1e-12
+    or brackets.retention_rate not between brackets.rate_low and brackets.rate_high
+    or brackets.on_or_after_rate not between brackets.on_or_after_low and brackets.on_or_after_high

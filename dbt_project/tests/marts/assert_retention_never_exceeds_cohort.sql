@@ -20,5 +20,5 @@ where
     or on_or_after_users < next_on_or_after_users
     or (period_number = 0 and retained_users != cohort_users)
     or period_number < 0
-    or retention_rate not between rate_low - 1e-12 and rate_high + 1e-12
-    or on_or_after_rate not between on_or_after_low - 1e-12 and on_or_after_high + 1e-12
+    or retention_rate not between rate_low and rate_high
+    or on_or_after_rate not between on_or_after_low and on_or_after_high
