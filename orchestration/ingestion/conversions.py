@@ -10,6 +10,7 @@ _ZONED_FORMATS = (
     "%a, %d %b %Y %H:%M:%S %z",
     "%a, %d %b %Y %H:%M:%S %Z",
     "%Y-%m-%d %H:%M:%S %z",
+    "%Y-%m-%d %H:%M:%S.%f %z",
     "%Y%m%dT%H%M%S%z",
     "%Y%m%dT%H%M%SZ",
 )
