@@ -31,6 +31,7 @@ from orchestration.model_checks import drift_of, leak_proofs, newest_decision
 from orchestration.models import (
     ModelNight,
     features_of,
+    forget_who_is_gone,
     history_of,
     predictions_of,
     read_features,
@@ -114,6 +115,7 @@ def scored_model(spec: ModelSpec, house: House, *, horizon_days: int) -> Definit
     )
     def predict(context: AssetExecutionContext) -> Iterator[MaterializeResult[Any]]:
         with retried(context, settings.retry_seconds), connect(settings) as connection:
+            forget_who_is_gone(connection, spec)
             night = refresh_model(connection, settings, spec, horizon_days=horizon_days)
             kept = connection.execute(f"select count(*) from {history_of(spec)}").fetchall()[0][0]
             _hang(context.instance, connection, house, spec, night)

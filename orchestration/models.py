@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 RETRAIN_AFTER_DAYS = 7
 # A change of the number of outcomes by this share is more than late events: a source came or went.
 MOVED = 0.1
+USERS = "intermediate.int_outcome_keys"
+"""Everyone whom an event belongs to, or once seemed to."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +82,11 @@ def predictions_of(spec: ModelSpec) -> str:
 def history_of(spec: ModelSpec) -> str:
     """The name of the table of the model's predictions, week by week."""
     return f"ml.{spec.name}_score_history"
+
+
+def forget_who_is_gone(connection: duckdb.DuckDBPyConnection, spec: ModelSpec) -> None:
+    """Remove past predictions of users whom no event is left of: nothing else would ever take them out."""
+    connection.execute(f"delete from {history_of(spec)} where user_key not in (select user_key from {USERS})")
 
 
 def refresh_model(

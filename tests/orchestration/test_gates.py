@@ -40,6 +40,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with connect(settings) as connection:
         connection.register("frame", frame)
         connection.execute("create table features.churn_features as from frame")
+        connection.execute("create schema intermediate")
+        connection.execute("create table intermediate.int_outcome_keys as select distinct user_key from frame")
         refresh_model(connection, settings, CHURN, horizon_days=HORIZON_DAYS)
     return root
 
@@ -129,3 +131,15 @@ def test_scores_that_fail_block_or_warn(root: Path, monkeypatch: pytest.MonkeyPa
     assert warned.success
     assert AFTER in built(warned)
     assert check(warned, "expectations_of_churn_scores")[:2] == (False, AssetCheckSeverity.WARN)
+
+
+def test_past_scores_of_someone_forgotten_go_though_nothing_else_has_changed(root: Path) -> None:
+    gone = "u00007"
+    with connect(Settings(data_dir=root)) as connection:
+        before = connection.execute("select user_key from ml.churn_score_history order by all").fetchall()
+        connection.execute("delete from intermediate.int_outcome_keys where user_key = ?", [gone])
+    assert (gone,) in before
+    assert run(root, "").success
+    with connect(Settings(data_dir=root)) as connection:
+        left = connection.execute("select user_key from ml.churn_score_history order by all").fetchall()
+    assert left == [row for row in before if row != (gone,)]
