@@ -48,6 +48,7 @@ class TrainingResult:
             scores. `no_model`: nothing could be trained and tested; the base rate scores.
         explanation: The verdict's reason, one sentence.
         horizon_days: How far the label looks ahead.
+        event: What the label looks for; None where it is any.
         seed: Of the trees' sampling.
         data_fingerprint: SHA-256 of the labelled rows.
         n_labelled: Rows with a known outcome.
@@ -73,6 +74,7 @@ class TrainingResult:
     verdict: Verdict
     explanation: str
     horizon_days: int
+    event: str | None
     seed: int
     data_fingerprint: str
     n_labelled: int
@@ -106,6 +108,7 @@ class TrainingResult:
             "falling": list(self.spec.falling),
             "calibration": self.spec.calibration,
             "horizon_days": self.horizon_days,
+            "event": self.event,
             "seed": self.seed,
             "trials": self.trials,
             "rounds": self.rounds,
@@ -146,6 +149,7 @@ def train(
     spec: ModelSpec,
     *,
     horizon_days: int,
+    event: str | None = None,
     seed: int = 0,
     n_jobs: int = 2,
     tuning_seconds: float = 0.0,
@@ -163,6 +167,7 @@ def train(
         frame: One row per (user_key, as_of) with the spec's features and label; any row order.
         spec: The model.
         horizon_days: How far the label looks ahead, the least embargo between parts.
+        event: What the label looks for; None where it is any. Only noted.
         seed: Of the search and the trees' sampling.
         n_jobs: Threads; never changes the result.
         tuning_seconds: What the search may cost, about; see `ml.tuning.trials_for`.
@@ -176,6 +181,7 @@ def train(
     split, obstacle = _choose_split(known, spec, horizon_days=horizon_days)
     facts: dict[str, Any] = {
         "horizon_days": horizon_days,
+        "event": event,
         "seed": seed,
         "data_fingerprint": fingerprint,
         "n_labelled": len(known),

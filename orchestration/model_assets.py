@@ -56,8 +56,15 @@ DONE = {
 }
 
 
-def scored_model(spec: ModelSpec, house: House, *, horizon_days: int) -> Definitions:
-    """The asset ``ml/<model>_predictions`` and the Great Expectations gates around it."""
+def scored_model(spec: ModelSpec, house: House, *, horizon_days: int, event: str | None = None) -> Definitions:
+    """The asset ``ml/<model>_predictions`` and the Great Expectations gates around it.
+
+    Args:
+        spec: The model.
+        house: What is declared, and where it lives.
+        horizon_days: How far the label looks ahead.
+        event: What the label looks for; None where it is any.
+    """
     features = AssetKey(["features", f"{spec.name}_features"])
     settings = house.settings
     of_features = Suite(
@@ -116,7 +123,7 @@ def scored_model(spec: ModelSpec, house: House, *, horizon_days: int) -> Definit
     def predict(context: AssetExecutionContext) -> Iterator[MaterializeResult[Any]]:
         with retried(context, settings.retry_seconds), connect(settings) as connection:
             forget_who_is_gone(connection, spec)
-            night = refresh_model(connection, settings, spec, horizon_days=horizon_days)
+            night = refresh_model(connection, settings, spec, horizon_days=horizon_days, event=event)
             kept = connection.execute(f"select count(*) from {history_of(spec)}").fetchall()[0][0]
             _hang(context.instance, connection, house, spec, night)
         said = f"{night.explanation} {night.decision}".strip()

@@ -90,15 +90,28 @@ def forget_who_is_gone(connection: duckdb.DuckDBPyConnection, spec: ModelSpec) -
 
 
 def refresh_model(
-    connection: duckdb.DuckDBPyConnection, settings: Settings, spec: ModelSpec, *, horizon_days: int
+    connection: duckdb.DuckDBPyConnection,
+    settings: Settings,
+    spec: ModelSpec,
+    *,
+    horizon_days: int,
+    event: str | None = None,
 ) -> ModelNight:
     """Train a challenger where one is due, and let it or the champion score everyone, where anything has changed.
 
     A challenger is due where there is no champion, where code or definitions have changed, and where outcomes have
     changed and either a week of data has passed since the last training or their number has moved by a tenth.
     Predictions, their history and the row in ``ops.model_versions`` are written in one transaction.
+
+    Args:
+        connection: The open warehouse.
+        settings: Where the warehouse lives.
+        spec: The model.
+        horizon_days: How far the label looks ahead.
+        event: What the label looks for; None where it is any.
     """
-    recipe = (spec.fingerprint(), horizon_days, settings.tuning_seconds, ledger.code_of("ml"))
+    defined = _definition(connection, spec)
+    recipe = (spec.fingerprint(), horizon_days, event, defined, settings.tuning_seconds, ledger.code_of("ml"))
     scoring, tables = f"scores of {spec.name}", [features_of(spec), predictions_of(spec)]
     version = ledger.known(connection, scoring, ledger.fingerprint(connection, tables, *recipe))
     if version and is_stored(connection, settings, spec, version):
@@ -108,12 +121,12 @@ def refresh_model(
     from ml.scoring import score
 
     frame = read_features(connection, spec)
-    champion = _champion(connection, settings, spec, horizon_days=horizon_days)
+    champion = _champion(connection, settings, spec, horizon_days=horizon_days, event=event)
     model: Scorer | None = champion
     row: dict[str, Any] = {}
     outcomes = _outcomes(connection, spec, recipe)
     if champion is None or _is_due(connection, spec, outcomes):
-        model, row = _train(settings, spec, frame, champion, horizon_days=horizon_days)
+        model, row = _train(settings, spec, frame, champion, horizon_days=horizon_days, event=event)
     assert model is not None
     scores = score(model, frame[frame["as_of"] == frame["as_of"].max()])
     connection.register("scores", scores)
@@ -189,8 +202,15 @@ def _is_due(connection: duckdb.DuckDBPyConnection, spec: ModelSpec, outcomes: _O
     return then["recipe"] != outcomes.recipe or not 0 <= days < RETRAIN_AFTER_DAYS or moved
 
 
+def _definition(connection: duckdb.DuckDBPyConnection, spec: ModelSpec) -> str | None:
+    """A hash of how features and label are defined and declared, whatever the data; None where dbt built none."""
+    query = "select fingerprint from increments.built_models where model = ?"
+    found = connection.execute(query, [f"{spec.name}_features"]).fetchall()
+    return found[0][0] if found else None
+
+
 def _champion(
-    connection: duckdb.DuckDBPyConnection, settings: Settings, spec: ModelSpec, *, horizon_days: int
+    connection: duckdb.DuckDBPyConnection, settings: Settings, spec: ModelSpec, *, horizon_days: int, event: str | None
 ) -> "LoadedModel | None":
     """What scores so far; None where nothing does, or it answers another question or cannot be read."""
     from ml.registry import Registry, RegistryError
@@ -199,13 +219,21 @@ def _champion(
     for (version,) in connection.execute(query, [spec.name]).fetchall():
         with suppress(RegistryError):
             champion = Registry(settings.models).load(spec, version)
-            if champion.metadata["parameters"]["horizon_days"] == horizon_days:
+            asked = champion.metadata["parameters"]
+            # Models of before the event was noted answer what is asked today, as far as anyone can tell.
+            if (asked["horizon_days"], asked.get("event", event)) == (horizon_days, event):
                 return champion
     return None
 
 
 def _train(
-    settings: Settings, spec: ModelSpec, frame: "pd.DataFrame", champion: "LoadedModel | None", *, horizon_days: int
+    settings: Settings,
+    spec: ModelSpec,
+    frame: "pd.DataFrame",
+    champion: "LoadedModel | None",
+    *,
+    horizon_days: int,
+    event: str | None,
 ) -> "tuple[Scorer, dict[str, Any]]":
     """The model that scores from now on, and the challenger's row of `ops.model_versions`."""
     from ml.promotion import decide
@@ -213,7 +241,12 @@ def _train(
     from ml.training import train
 
     challenger = train(
-        frame, spec, horizon_days=horizon_days, n_jobs=settings.threads, tuning_seconds=settings.tuning_seconds
+        frame,
+        spec,
+        horizon_days=horizon_days,
+        event=event,
+        n_jobs=settings.threads,
+        tuning_seconds=settings.tuning_seconds,
     )
     decision = decide(
         challenger,

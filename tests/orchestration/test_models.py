@@ -29,11 +29,11 @@ def settings(tmp_path: Path) -> Settings:
     return settings
 
 
-def night(settings: Settings, *changes: str, horizon_days: int = HORIZON_DAYS) -> ModelNight:
+def night(settings: Settings, *changes: str, horizon_days: int = HORIZON_DAYS, event: str | None = None) -> ModelNight:
     with connect(settings) as connection:
         for change in changes:
             connection.execute(change)
-        return refresh_model(connection, settings, CHURN, horizon_days=horizon_days)
+        return refresh_model(connection, settings, CHURN, horizon_days=horizon_days, event=event)
 
 
 def predictions(settings: Settings) -> pd.DataFrame:
@@ -81,6 +81,21 @@ def test_other_outcomes_are_trained_on_after_a_week_or_where_they_are_many(setti
     assert night(settings, FLIP).done == "trained"
     many = "delete from features.churn_features where hash(user_key) % 5 = 0 and churned is not null"
     assert night(settings, many).done == "trained"
+
+
+def test_other_definitions_of_features_or_label_are_trained_on_at_once(settings: Settings) -> None:
+    define = "insert or replace into increments.built_models (model, fingerprint) values ('churn_features', '{}')"
+    assert night(settings, define.format("one"), FLIP).done == "trained"
+    assert night(settings, define.format("one")).done == "unchanged"
+    assert night(settings, define.format("another"), FLIP).done == "trained"
+
+
+def test_another_event_is_another_question_that_no_champion_has_answered(settings: Settings) -> None:
+    """The champion's answers, however good, are to what was asked before."""
+    asked = night(settings, "update features.churn_features set churned = not churned", event="signup")
+    assert asked.done == "trained"
+    assert asked.decision == "Promoted: no model has scored before."
+    assert night(settings, event="signup").done == "unchanged"
 
 
 def test_a_lost_record_is_trained_anew(settings: Settings) -> None:
