@@ -51,7 +51,7 @@ PLOTS = ("precision_recall", "calibration", "gain", "shap_summary")
 
 DONE = {
     "trained": "",
-    "scored": "no outcome has changed since it was trained. ",
+    "scored": "it is not due to be trained again. ",
     "unchanged": "nothing has changed since it was trained and users were scored. ",
 }
 
