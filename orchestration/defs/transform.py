@@ -49,7 +49,8 @@ def _has_pictures(node: Mapping[str, Any]) -> bool:
 
 def _shown(node: Mapping[str, Any]) -> str:
     """A mart's pictures, as Markdown for its description."""
-    return shown(node["name"], kind="svg", alt=f"The picture of {node['name']} is drawn by the next night.")
+    alt = f"The picture of {node['name']} is drawn by the next night that has something to show in it."
+    return shown(node["name"], kind="svg", alt=alt)
 
 
 class LayerTranslator(DagsterDbtTranslator):
