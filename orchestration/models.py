@@ -139,7 +139,7 @@ def refresh_model(
         from scores order by user_key
         """
     )
-    _keep_history(connection, spec)
+    _keep_history(connection, spec, horizon_days=horizon_days, event=event)
     if row:
         query = "delete from ops.model_versions where model = ? and version = ?"
         connection.execute(query, [spec.name, row["version"]])
@@ -259,8 +259,13 @@ def _train(
     return (challenger if decision.promoted or champion is None else champion), row
 
 
-def _keep_history(connection: duckdb.DuckDBPyConnection, spec: ModelSpec) -> None:
-    """Keep the new scores in place of those as of the same week: a row per user and night would be too many to keep."""
+def _keep_history(
+    connection: duckdb.DuckDBPyConnection, spec: ModelSpec, *, horizon_days: int, event: str | None
+) -> None:
+    """Keep the new scores in place of those as of the same week: a row per user and night would be too many to keep.
+
+    With them goes what was asked: it may be something else when it is known how good they were.
+    """
     predictions, history = predictions_of(spec), history_of(spec)
     connection.execute(
         f"""
@@ -271,8 +276,10 @@ def _keep_history(connection: duckdb.DuckDBPyConnection, spec: ModelSpec) -> Non
     connection.execute(
         f"""
         insert into {history} by name
-        select user_key, as_of, probability, decile, model_version from {predictions} order by user_key
-        """
+        select user_key, as_of, probability, decile, model_version, ?::integer as horizon_days, ?::varchar as event
+        from {predictions} order by user_key
+        """,
+        [horizon_days, event],
     )
 
 

@@ -22,7 +22,8 @@ create table if not exists ml.{model}_predictions (
 
 SCORE_HISTORY = """
 create table if not exists ml.{model}_score_history (
-    user_key varchar, as_of date, probability double, decile integer, model_version varchar
+    user_key varchar, as_of date, probability double, decile integer, model_version varchar, horizon_days integer,
+    event varchar
 )
 """
 
@@ -42,6 +43,11 @@ PREDICTED = (
 # What a warehouse of an earlier version has not.
 MIGRATIONS = (
     *(f"alter table ml.{model}_predictions add column if not exists is_base_rate boolean" for model in MODELS),
+    *(
+        f"alter table ml.{model}_score_history add column if not exists {column}"
+        for model in MODELS
+        for column in ("horizon_days integer", "event varchar")
+    ),
     *(
         f"alter table ops.model_versions add column if not exists {column}"
         for column in (

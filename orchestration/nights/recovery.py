@@ -21,7 +21,7 @@ _RECORDS = {
     **{f"ops.{table}": f"from last_published.ops.{table}" for table in OPS_RECORDS},
     **{
         f"ml.{model}_score_history": f"""
-            select user_key, as_of, probability, decile, model_version
+            select * exclude (model, outcome)
             from last_published.marts.score_history where model = '{model}'
         """
         for model in MODELS

@@ -147,6 +147,17 @@ def test_history_keeps_the_last_scores_of_each_week(settings: Settings) -> None:
     ]
 
 
+def test_history_keeps_what_was_asked_when_a_score_was_given(settings: Settings) -> None:
+    """avila.yml may ask something else by the time it is known what came of it."""
+    week = "update features.churn_features set as_of = as_of + interval 7 day where churned is null"
+    night(settings, week, horizon_days=HORIZON_DAYS + 1, event="signup")
+    with connect(settings) as connection:
+        asked = connection.execute(
+            "select distinct as_of, horizon_days, event from ml.churn_score_history order by as_of"
+        ).fetchall()
+    assert [question for _, *question in asked] == [[HORIZON_DAYS, None], [HORIZON_DAYS + 1, "signup"]]
+
+
 def test_drift_is_told_where_users_have_changed(settings: Settings) -> None:
     night(settings)
     with connect(settings) as connection:

@@ -21,9 +21,9 @@ from orchestration.warehouse import connect
 from tests.orchestration.publishing import build, publish_night
 
 SCORES = """
-    ('churn', 'ada', date '2025-01-01', 0.25, 3, 'xgboost-1', true),
-    ('churn', 'ada', date '2025-01-08', 0.5, 5, 'xgboost-2', null),
-    ('conversion', 'bob', date '2025-01-08', 0.75, 9, 'base-rate-1', null)
+    ('churn', 'ada', date '2025-01-01', 0.25, 3, 'xgboost-1', 30, null, true),
+    ('churn', 'ada', date '2025-01-08', 0.5, 5, 'xgboost-2', 30, null, null),
+    ('conversion', 'bob', date '2025-01-08', 0.75, 9, 'base-rate-1', 7, 'buy', null)
 """
 
 
@@ -35,7 +35,7 @@ def settings(tmp_path: Path) -> Settings:
         connection.execute("create table marts.large as select hash(range) as noise from range(400000)")
         connection.execute(
             "create table marts.score_history as select * from (values " + SCORES + ") as scores("
-            "model, user_key, as_of, probability, decile, model_version, outcome)"
+            "model, user_key, as_of, probability, decile, model_version, horizon_days, event, outcome)"
         )
     publish_night(settings, 1)
     return settings
@@ -82,8 +82,8 @@ def test_a_truncated_file_is_set_aside_and_its_records_come_back(settings: Setti
     assert recovery.records == 4
     with connect(settings) as connection:
         assert connection.execute("from ml.churn_score_history order by as_of").fetchall() == [
-            ("ada", date(2025, 1, 1), 0.25, 3, "xgboost-1"),
-            ("ada", date(2025, 1, 8), 0.5, 5, "xgboost-2"),
+            ("ada", date(2025, 1, 1), 0.25, 3, "xgboost-1", 30, None),
+            ("ada", date(2025, 1, 8), 0.5, 5, "xgboost-2", 30, None),
         ]
         assert connection.execute("select user_key from ml.conversion_score_history").fetchall() == [("bob",)]
         assert connection.execute("select run_id from ops.publications").fetchall() == [("night 1",)]

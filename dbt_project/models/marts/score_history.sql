@@ -1,14 +1,29 @@
+{%- set conversion_event = quoted(var('conversion')['event']) %}
+
+{#- A score is held to what was asked when it was given, which avila.yml may have changed since. Activity counts the
+    events that are conversions now, so of others it cannot tell. -#}
+
 with history as (
     select
         'churn' as model,
-        {{ var('churn')['horizon_days'] }} as horizon_days,
-        *
+        user_key,
+        as_of,
+        probability,
+        decile,
+        model_version,
+        coalesce(horizon_days, {{ var('churn')['horizon_days'] }}) as horizon_days,
+        event
     from {{ source('ml', 'churn_score_history') }}
     union all
     select
         'conversion' as model,
-        {{ var('conversion')['horizon_days'] }} as horizon_days,
-        *
+        user_key,
+        as_of,
+        probability,
+        decile,
+        model_version,
+        coalesce(horizon_days, {{ var('conversion')['horizon_days'] }}) as horizon_days,
+        coalesce(event, {{ conversion_event }}) as event
     from {{ source('ml', 'conversion_score_history') }}
 ),
 
@@ -47,9 +62,11 @@ score_history as (
         scored.probability,
         scored.decile,
         scored.model_version,
+        scored.horizon_days,
+        scored.event,
         case
             when scored.horizon_is_past and scored.model = 'churn' then not followed.came_back
-            when scored.horizon_is_past then followed.converted
+            when scored.horizon_is_past and scored.event = {{ conversion_event }} then followed.converted
         end as outcome
     from scored
     left join followed
