@@ -56,6 +56,27 @@ def test_rows_that_differ_are_shown(built: Warehouse) -> None:
     assert not (built.settings.warehouse.parent / "verification").exists()
 
 
+def test_how_good_scores_were_is_the_same_on_any_number_of_threads(built: Warehouse) -> None:
+    """They take up rows in another order, as a rebuild may, and doubles add up to something else then."""
+    scores = """
+        select 'churn' as model, 'u' || range as user_key, date '2025-03-02' as as_of, 'v' as model_version,
+            1 / (3 + range % 50) as probability, 1 + range % 10 as decile, range % 3 = 0 as outcome
+        from range(1000)
+    """
+    measured = []
+    with duckdb.connect(str(built.settings.warehouse)) as connection:
+        connection.execute(f"insert into marts.score_history by name {scores}")
+    for threads in (1, 2, 2):
+        settings = Settings(**{**built.settings.model_dump(), "threads": threads})
+        run_dbt(["run", "--select", "score_performance"], settings, project().variables)
+        with duckdb.connect(str(settings.warehouse)) as connection:
+            measured.append(connection.execute("from marts.score_performance").fetchall())
+    with duckdb.connect(str(built.settings.warehouse)) as connection:
+        connection.execute("delete from marts.score_history")
+        connection.execute("delete from marts.score_performance")
+    assert measured[1:] == measured[:1] * 2
+
+
 def test_a_definition_that_changed_is_no_difference(built: Warehouse) -> None:
     changed = {**project().variables, "sessions": {"timeout_minutes": 5}}
     with pytest.raises(NotVerifiableError, match=r"AVILA_DATA_DIR=.* make run brings them up to date\. Behind are"):
