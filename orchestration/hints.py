@@ -4,6 +4,7 @@ import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import duckdb
@@ -21,6 +22,8 @@ class Arrived:
     Attributes:
         rows: Rows in the lake.
         has_ids: Whether a dump of it has a column `event_id`.
+        newest_rows: Rows of the newest dump.
+        newest_ids: How many ids those have.
         names: Events after de-duplication, by name.
         first: The first event, UTC without zone.
         dates_only: Whether every event stands at midnight UTC.
@@ -28,22 +31,30 @@ class Arrived:
 
     rows: int = 0
     has_ids: bool = False
+    newest_rows: int = 0
+    newest_ids: int = 0
     names: Mapping[str, int]
     first: datetime
     dates_only: bool
 
 
-def arrived(connection: duckdb.DuckDBPyConnection) -> dict[str, Arrived]:
-    """Look at the warehouse's events, by source; one without events is left out."""
+def arrived(connection: duckdb.DuckDBPyConnection, lake: Path) -> dict[str, Arrived]:
+    """Look at the warehouse's events and at each source's newest dump; a source without events is left out.
+
+    Args:
+        connection: The open warehouse.
+        lake: Where the rows of dumps are.
+    """
     loads = connection.execute(
         """
         select
             source, sum(rows)::bigint,
-            bool_or(list_contains(list_transform(json_keys(schema_columns), lambda k: lower(k)), 'event_id'))
+            bool_or(list_contains(list_transform(json_keys(schema_columns), lambda k: lower(k)), 'event_id')),
+            max_by(parquet_file, load_seq) filter (where parquet_file is not null)
         from ops.loads where status = 'live' group by source
         """
     ).fetchall()
-    loaded = {source: (rows, has_ids) for source, rows, has_ids in loads}
+    loaded = {source: (rows, has_ids, *_ids_in(connection, lake, file)) for source, rows, has_ids, file in loads}
     events = connection.execute(
         """
         with named as (
@@ -58,14 +69,25 @@ def arrived(connection: duckdb.DuckDBPyConnection) -> dict[str, Arrived]:
     ).fetchall()
     return {
         source: Arrived(
-            rows=loaded.get(source, (0, False))[0],
-            has_ids=loaded.get(source, (0, False))[1],
+            rows=rows,
+            has_ids=has_ids,
+            newest_rows=newest_rows,
+            newest_ids=newest_ids,
             names=names,
             first=first,
             dates_only=dates_only,
         )
         for source, names, first, dates_only in events
+        for rows, has_ids, newest_rows, newest_ids in [loaded.get(source, (0, False, 0, 0))]
     }
+
+
+def _ids_in(connection: duckdb.DuckDBPyConnection, lake: Path, file: str | None) -> tuple[int, int]:
+    if file is None:
+        return 0, 0
+    query = "select count(*), count(distinct event_id) from read_parquet(?)"
+    rows, ids = connection.execute(query, [str(lake / file)]).fetchall()[0]
+    return rows, ids
 
 
 def names_without_events(declarations: Declarations, sources: Mapping[str, Arrived]) -> list[str]:
@@ -110,14 +132,24 @@ def _meant(name: str, known: Sequence[str]) -> str:
 
 
 def many_copies(declarations: Declarations, sources: Mapping[str, Arrived]) -> list[str]:
-    """Sources without ids of whose rows many count once with others."""
+    """Sources of whose rows many count once with others: for want of ids, or as what is declared for one is none.
+
+    Ids that come again in another dump are what ids are for.
+    """
     said = []
     for name, source in sources.items():
         declared = declarations.sources.get(name)
-        if declared is None or source.has_ids or "event_id" in declared.columns or not source.rows:
+        if declared is None:
             continue
-        copies = source.rows - sum(source.names.values())
-        if copies > MANY_COPIES * source.rows:
+        copies, shared = source.rows - sum(source.names.values()), source.newest_rows - source.newest_ids
+        if "event_id" in declared.columns and shared > MANY_COPIES * source.newest_rows:
+            said.append(
+                f"source {name}: {shared:,} of the {source.newest_rows:,} rows of its newest dump "
+                f"({shared / source.newest_rows:.0%}) have the event_id of another there and count once with it; if "
+                f"they are events of their own, such as the items of one order, let `event_id:` under `columns:` tell "
+                f"them apart, as in \"concat_ws('-', order_id, item_id)\""
+            )
+        elif not source.has_ids and "event_id" not in declared.columns and copies > MANY_COPIES * source.rows:
             said.append(
                 f"source {name}: {copies:,} of {source.rows:,} rows ({copies / source.rows:.0%}) are copies of another "
                 f"and count once, since it has no event_id; if they are events of their own, add to `columns:` an "

@@ -21,7 +21,7 @@ HOUSE = open_house()
 EVENTS = AssetKey(["intermediate", "int_events_identified"])
 HINTS = {
     "declared_events_occur": (hints.names_without_events, "Every event named in avila.yml is in some source."),
-    "few_rows_are_copies": (hints.many_copies, "Few rows of a source without event_id are copies of another."),
+    "few_rows_are_copies": (hints.many_copies, "Few rows of a source count once with another."),
     "dates_have_a_zone": (hints.dates_without_zone, "Dates alone stay on their day in the reporting time zone."),
 }
 
@@ -33,7 +33,7 @@ HINTS = {
 def events_fit_declarations(context: AssetCheckExecutionContext) -> Iterator[AssetCheckResult]:
     """Look at the events once, and ask each question of what was seen."""
     with retried(context, HOUSE.settings.retry_seconds), connect(HOUSE.settings) as connection:
-        sources = hints.arrived(connection)
+        sources = hints.arrived(connection, HOUSE.settings.lake)
     for name, (find, _) in HINTS.items():
         found = find(HOUSE.declarations, sources)
         yield AssetCheckResult(

@@ -20,9 +20,19 @@ def declared(tmp_path: Path, text: str = "", source: str = "") -> Declarations:
 
 
 def web(
-    names: Mapping[str, int], *, rows: int = 0, has_ids: bool = False, dates_only: bool = False
+    names: Mapping[str, int],
+    *,
+    rows: int = 0,
+    has_ids: bool = False,
+    newest: tuple[int, int] = (0, 0),
+    dates_only: bool = False,
 ) -> dict[str, Arrived]:
-    return {"web": Arrived(rows=rows, has_ids=has_ids, names=names, first=NEW_YEAR, dates_only=dates_only)}
+    return {
+        "web": Arrived(
+            rows=rows, has_ids=has_ids, newest_rows=newest[0], newest_ids=newest[1], names=names, first=NEW_YEAR,
+            dates_only=dates_only,
+        )
+    }  # fmt: skip
 
 
 def test_names_that_occur_are_not_spoken_of(tmp_path: Path) -> None:
@@ -46,13 +56,15 @@ cohorts: {anchor: by}
     ]
 
 
-def test_many_copies_are_told_unless_rows_have_ids(tmp_path: Path) -> None:
+def test_many_copies_are_told_unless_rows_have_ids_of_their_own(tmp_path: Path) -> None:
     assert hints.many_copies(declared(tmp_path), web({"a": 80}, rows=100)) == []
     (said,) = hints.many_copies(declared(tmp_path), web({"a": 70, "b": 9}, rows=100))
     assert said.startswith("source web: 21 of 100 rows (21%) are copies of another")
     assert hints.many_copies(declared(tmp_path), web({"a": 1}, rows=100, has_ids=True)) == []
     with_id = declared(tmp_path, source="    columns: {event_id: order_id}\n")
-    assert hints.many_copies(with_id, web({"a": 1}, rows=100)) == []
+    assert hints.many_copies(with_id, web({"a": 1}, rows=100, newest=(80, 70))) == []
+    (said,) = hints.many_copies(with_id, web({"a": 1}, rows=100, has_ids=True, newest=(80, 60)))
+    assert said.startswith("source web: 20 of the 80 rows of its newest dump (25%) have the event_id of another")
 
 
 def test_dates_alone_are_told_where_they_would_move(tmp_path: Path) -> None:
@@ -67,15 +79,18 @@ def test_dates_alone_are_told_where_they_would_move(tmp_path: Path) -> None:
     assert hints.dates_without_zone(zoned, dates) == []
 
 
-def test_what_arrived_is_read_from_the_warehouse() -> None:
+def test_what_arrived_is_read_from_the_warehouse_and_the_newest_dump(tmp_path: Path) -> None:
     with duckdb.connect() as connection:
+        for name, ids in (("old", "('x'), ('x'), ('x')"), ("new", "('x'), ('x'), ('y')")):
+            connection.execute(f"copy (from (values {ids}) t(event_id)) to '{tmp_path}/{name}.parquet'")
         connection.execute("create schema ops")
         connection.execute("create schema intermediate")
         connection.execute(
             """
             create table ops.loads as from (values
-                ('web', 'live', 3, '{"EVENT_ID": "text"}'), ('web', 'replaced', 9, '{}'), ('shop', 'live', 2, '{}')
-            ) t(source, status, rows, schema_columns)
+                ('web', 'live', 3, '{"EVENT_ID": "text"}', 3, 'new.parquet'), ('web', 'replaced', 9, '{}', 4, 'gone'),
+                ('shop', 'live', 2, '{}', 1, 'old.parquet'), ('shop', 'live', 0, '{}', 2, null)
+            ) t(source, status, rows, schema_columns, load_seq, parquet_file)
             """
         )
         connection.execute(
@@ -86,7 +101,12 @@ def test_what_arrived_is_read_from_the_warehouse() -> None:
             ) t(source, event_name, event_ts)
             """
         )
-        assert hints.arrived(connection) == {
-            "shop": Arrived(rows=2, has_ids=False, names={"a": 2}, first=NEW_YEAR, dates_only=False),
-            "web": Arrived(rows=3, has_ids=True, names={"a": 1, "b": 1}, first=NEW_YEAR, dates_only=True),
-        }
+        assert hints.arrived(connection, tmp_path) == {
+            "shop": Arrived(
+                rows=2, newest_rows=3, newest_ids=1, names={"a": 2}, first=NEW_YEAR, dates_only=False
+            ),
+            "web": Arrived(
+                rows=3, has_ids=True, newest_rows=3, newest_ids=2, names={"a": 1, "b": 1}, first=NEW_YEAR,
+                dates_only=True,
+            ),
+        }  # fmt: skip
