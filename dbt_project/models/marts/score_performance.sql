@@ -1,3 +1,5 @@
+{#- Shares are summed as decimals, so that no order of rows matters. -#}
+
 with scores as (
     select * from {{ ref('score_history') }}
     where outcome is not null
@@ -11,7 +13,6 @@ ranked as (
     from scores
 ),
 
-{#- Shares are summed as decimals, so that no order of rows matters. #}
 measured as (
     select
         model,
