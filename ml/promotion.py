@@ -26,10 +26,11 @@ class Decision:
 
 
 def decide(challenger: TrainingResult, champion: Predictor | None, *, champion_version: str = "") -> Decision:
-    """Promotes the challenger unless it fails against a simple rule or is worse than the champion.
+    """Promotes the challenger unless it is worse than the champion; a mere rule, only if it is better than its trees.
 
-    It is worse where the 95 % interval of the difference of their log losses lies above zero, both on the same draws of
-    the newest test part's users (see `ml.bootstrap`). The champion never learnt from that part: its horizons end last.
+    It is worse, or better, where the 95 % interval of the difference of their log losses lies above zero, or below it,
+    both on the same draws of the newest test part's users (see `ml.bootstrap`). The champion never learnt from that
+    part: its horizons end last.
 
     Args:
         challenger: The newly trained model.
@@ -46,19 +47,17 @@ def decide(challenger: TrainingResult, champion: Predictor | None, *, champion_v
         return Decision(
             promoted=False, reason=f"Refused: nothing could be trained and tested; {champion_version} scores on."
         )
-    if challenger.verdict == "simple_rule" and isinstance(champion, BoostedTrees):
-        return Decision(
-            promoted=False, reason=f"Refused: the trees do not beat every simple rule; {champion_version} scores on."
-        )
     test = challenger.test_rows
     ours, theirs = (
         row_log_loss(test.y, predictor.predict_proba(test.x)[:, 1]) for predictor in (challenger.predictor, champion)
     )
     mean, low, high = paired_difference(ours, theirs, test.user_keys, seed=challenger.seed)
     compared = (
-        f"its log loss on the newest test part is {ours.mean():.4f}, that of {champion_version} {theirs.mean():.4f} "
+        f"the log loss on the newest test part is {ours.mean():.4f}, that of {champion_version} {theirs.mean():.4f} "
         f"(difference {mean:+.4f}, 95 % interval {low:+.4f} to {high:+.4f})"
     )
-    if low > 0:
-        return Decision(promoted=False, reason=f"Refused: {compared}; {champion_version} scores on.")
+    is_rule = challenger.verdict == "simple_rule" and isinstance(champion, BoostedTrees)
+    if low > 0 or (is_rule and high >= 0):
+        why = "its trees do not beat every simple rule, and of the best one " if is_rule else ""
+        return Decision(promoted=False, reason=f"Refused: {why}{compared}; {champion_version} scores on.")
     return Decision(promoted=True, reason=f"Promoted: {compared}.")
