@@ -21,7 +21,7 @@ class Memory:
     def __init__(self) -> None:
         self._highest = self._now()
         self._lifetime = _lifetime()
-        self._over = threading.Event()
+        self._lock, self._over = threading.Lock(), threading.Event()
         self._thread = threading.Thread(target=self._watch, name="memory", daemon=True)
         self._thread.start()
 
@@ -32,14 +32,17 @@ class Memory:
 
     def highest(self) -> int:
         """The highest since the last time this was asked, or since the beginning."""
-        lifetime, now = _lifetime(), self._now()
-        highest = max(self._highest, now, lifetime if lifetime > self._lifetime else 0)
-        self._highest, self._lifetime = now, lifetime
+        # A look in the middle of this would hand what was highest before on to the next while.
+        with self._lock:
+            lifetime, now = _lifetime(), self._now()
+            highest = max(self._highest, now, lifetime if lifetime > self._lifetime else 0)
+            self._highest, self._lifetime = now, lifetime
         return highest
 
     def _watch(self) -> None:
         while not self._over.wait(_SECONDS):
-            self._highest = max(self._highest, self._now())
+            with self._lock:
+                self._highest = max(self._highest, self._now())
 
     @staticmethod
     def _now() -> int:
