@@ -16,7 +16,7 @@ from orchestration.declarations import Declarations
 from orchestration.ingestion.lake import Lake
 from orchestration.settings import PROJECT_ROOT
 from orchestration.warehouse import connect
-from tests.conftest import RETAIL, SHARED_DATA, mostly_slow
+from tests.conftest import RETAIL, SHARED_DATA
 from tests.dbt_project.histories import Project, Warehouse
 
 FUNNELS = """
@@ -86,13 +86,14 @@ def cut(dump: Path) -> None:
     dump.write_bytes(gzip.compress(b"".join(lines[: max(len(lines) // 2, 20)])))
 
 
-@pytest.mark.parametrize("seed", mostly_slow(range(20), 0))
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(20))
 def test_simulated_shops(tmp_path: Path, seed: int) -> None:
     chance = random.Random(seed)
-    shelf, dumps = simulated(tmp_path, seed=seed, events=2_000 if seed == 0 else 6_000, days=45 if seed == 0 else 150)
+    shelf, dumps = simulated(tmp_path, seed=seed, events=6_000, days=150)
     here = shelf.landing / "shop"
     away = None
-    for batch in batches(dumps, 2 if seed == 0 else 4, chance):
+    for batch in batches(dumps, 4, chance):
         if away:
             away.rename(here / away.name)
         arrived = sorted(here.iterdir())

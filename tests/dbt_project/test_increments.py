@@ -198,6 +198,7 @@ def test_what_was_hard_to_get_right() -> None:
     assert differences("Kathmandu", HARD_TO_GET_RIGHT) == []
 
 
+@pytest.mark.slow
 def test_days_that_come_back_are_whole() -> None:
     """In St. John's the 7th had begun when the 6th came back."""
     history = [
