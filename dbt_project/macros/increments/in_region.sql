@@ -77,6 +77,14 @@
 {%- endmacro %}
 
 
+{# Whether there are users with a change, asked when the model that names them is there: where all is built anew there are
+   none, and no event needs to be read to find theirs. #}
+{% macro is_anyone_touched() -%}
+    {%- set touched = load_relation(ref('int_touched_users')) if execute and model.resource_type != 'unit_test' -%}
+    {{ return(not touched or run_query('select 1 from ' ~ touched ~ ' limit 1').rows | length > 0) }}
+{%- endmacro %}
+
+
 {# The canonical columns that are read again of an event once it has its user: what models name, and what funnels do. #}
 {% macro columns_in_reach() -%}
     {%- set named = [
