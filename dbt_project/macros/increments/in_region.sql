@@ -81,7 +81,8 @@
    none, and no event needs to be read to find theirs. #}
 {% macro is_anyone_touched() -%}
     {%- set touched = load_relation(ref('int_touched_users')) if execute and model.resource_type != 'unit_test' -%}
-    {{ return(not touched or run_query('select 1 from ' ~ touched ~ ' limit 1').rows | length > 0) }}
+    {%- set is_anyone = not touched or run_query('select 1 from ' ~ touched ~ ' limit 1').rows | length > 0 -%}
+    {{ return('true' if is_anyone else 'false') }}
 {%- endmacro %}
 
 

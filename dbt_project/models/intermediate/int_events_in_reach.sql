@@ -17,12 +17,11 @@ events_in_reach as (
         {{ columns_in_reach() | join(', ') }}
     from events
     where
-        {%- if is_anyone_touched() %}
-        user_key in (select touched_users.user_key from touched_users)
-        or earlier_user_key in (select touched_users.user_key from touched_users)
-        {%- else %}
-        false
-        {%- endif %}
+        {{ is_anyone_touched() }}
+        and (
+            user_key in (select touched_users.user_key from touched_users)
+            or earlier_user_key in (select touched_users.user_key from touched_users)
+        )
 )
 
 select * from events_in_reach
