@@ -55,6 +55,7 @@ def test_parts_are_measured_within_their_whole(stopwatch: Stopwatch) -> None:
     assert stopwatch.whole().seconds >= steps["outer"].seconds
 
 
+@pytest.mark.slow
 def test_memory_is_of_the_step_that_took_it_and_of_those_around_it(stopwatch: Stopwatch) -> None:
     """The large part is larger than whatever this process held before, the later one is not."""
     large = Stopwatch("other").whole().peak_memory_bytes + 100 * MB
