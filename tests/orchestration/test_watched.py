@@ -70,9 +70,8 @@ def test_memory_is_of_the_step_that_took_it_and_of_those_around_it(stopwatch: St
     stopwatch.begin("outer")
     with stopwatch.part("large"):
         held(large).close()
-    with stopwatch.part("medium"):
-        with held(60 * MB):
-            time.sleep(1)
+    with stopwatch.part("medium"), held(60 * MB):
+        time.sleep(1)
     with stopwatch.part("small"):
         pass
     stopwatch.end("outer")
