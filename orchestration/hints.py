@@ -22,7 +22,7 @@ class Arrived:
     Attributes:
         rows: Rows in the lake.
         has_ids: Whether a dump of it has a column `event_id`.
-        newest_rows: Rows of the newest dump.
+        newest_rows: Rows of the newest dump, where it was looked at.
         newest_ids: How many ids those have.
         names: Events after de-duplication, by name.
         first: The first event, UTC without zone.
@@ -38,13 +38,18 @@ class Arrived:
     dates_only: bool
 
 
-def arrived(connection: duckdb.DuckDBPyConnection, lake: Path) -> dict[str, Arrived]:
-    """Look at the warehouse's events and at each source's newest dump; a source without events is left out.
+def arrived(connection: duckdb.DuckDBPyConnection, declarations: Declarations, lake: Path) -> dict[str, Arrived]:
+    """Look at the warehouse's events, by source, and at the newest dump of those whose event_id is declared.
 
     Args:
         connection: The open warehouse.
+        declarations: What `avila.yml` says.
         lake: Where the rows of dumps are.
+
+    Returns:
+        What arrived of each source; one without events is left out.
     """
+    with_id = {name for name, source in declarations.sources.items() if "event_id" in source.columns}
     loads = connection.execute(
         """
         select
@@ -54,7 +59,10 @@ def arrived(connection: duckdb.DuckDBPyConnection, lake: Path) -> dict[str, Arri
         from ops.loads where status = 'live' group by source
         """
     ).fetchall()
-    loaded = {source: (rows, has_ids, *_ids_in(connection, lake, file)) for source, rows, has_ids, file in loads}
+    loaded = {
+        source: (rows, has_ids, *(_ids_in(connection, lake / file) if file and source in with_id else (0, 0)))
+        for source, rows, has_ids, file in loads
+    }
     events = connection.execute(
         """
         with named as (
@@ -82,11 +90,10 @@ def arrived(connection: duckdb.DuckDBPyConnection, lake: Path) -> dict[str, Arri
     }
 
 
-def _ids_in(connection: duckdb.DuckDBPyConnection, lake: Path, file: str | None) -> tuple[int, int]:
-    if file is None:
-        return 0, 0
+def _ids_in(connection: duckdb.DuckDBPyConnection, file: Path) -> tuple[int, int]:
+    """Rows, and how many ids they have."""
     query = "select count(*), count(distinct event_id) from read_parquet(?)"
-    rows, ids = connection.execute(query, [str(lake / file)]).fetchall()[0]
+    rows, ids = connection.execute(query, [str(file)]).fetchall()[0]
     return rows, ids
 
 

@@ -33,7 +33,7 @@ HINTS = {
 def events_fit_declarations(context: AssetCheckExecutionContext) -> Iterator[AssetCheckResult]:
     """Look at the events once, and ask each question of what was seen."""
     with retried(context, HOUSE.settings.retry_seconds), connect(HOUSE.settings) as connection:
-        sources = hints.arrived(connection, HOUSE.settings.lake)
+        sources = hints.arrived(connection, HOUSE.declarations, HOUSE.settings.lake)
     for name, (find, _) in HINTS.items():
         found = find(HOUSE.declarations, sources)
         yield AssetCheckResult(
