@@ -16,6 +16,7 @@ from orchestration.ingestion.mappings import Mapping
 from orchestration.ingestion.sources import Source
 
 COLUMNS = {"event_ts": "ts", "event_name": "ev", "user_id": "u"}
+ROW = {"ts": "2020-01-01", "ev": "v", "u": "u"}
 
 
 def source(**options: Any) -> Source:
