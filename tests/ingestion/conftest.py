@@ -1,19 +1,26 @@
 """A landing directory, a lake, and what came of loading the one into the other."""
 
-from collections.abc import Iterator
+import json
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pyarrow.parquet as pq
 import pytest
+import yaml
 
-from orchestration.declarations import PLACEHOLDER_IDS
+from orchestration.declarations import PLACEHOLDER_IDS, Declarations
 from orchestration.ingestion import shapes
 from orchestration.ingestion.lake import Lake, LoadReport
 from orchestration.ingestion.loader import Loaded, Loader, connect
 from orchestration.ingestion.mappings import Mapping
-from orchestration.ingestion.sources import Source
+from orchestration.ingestion.sources import AMOUNT_COLUMNS, MAPPABLE_COLUMNS, TIME_COLUMNS, Source
+
+Row = dict[str, Any]
+LoadPreset = Callable[..., list[Row]]
 
 COLUMNS = {"event_ts": "ts", "event_name": "ev", "user_id": "u"}
 ROW = {"ts": "2020-01-01", "ev": "v", "u": "u"}
@@ -126,3 +133,49 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     made = Bench(tmp_path_factory.mktemp("bench"))
     yield made
     made.connection.close()
+
+
+@pytest.fixture
+def load(tmp_path: Path) -> LoadPreset:
+    """Load files through a preset, and give the lake's events in the order of files and rows."""
+
+    def load(name: str, *paths: Path | str, rejected: int = 0, **declared: Any) -> list[Row]:
+        root = tmp_path / str(len(list(tmp_path.iterdir())))
+        root.mkdir()
+        sources = {"dump": {"path": list(map(str, paths)), "preset": name, **declared}}
+        (root / "avila.yml").write_text(yaml.safe_dump({"sources": sources}), encoding="utf-8")
+        lake = Lake(root / "lake")
+        source = Declarations.load(root / "avila.yml").sources["dump"]
+        report = lake.load(source, data_dir=root, memory_limit="1GB")
+        files = [str(lake.root / entry.parquet_file) for entry in lake.loads() if entry.parquet_file]
+        lake.close()
+        assert not report.failures
+        assert report.rejected == rejected
+        with duckdb.connect() as connection:
+            found = connection.execute(
+                "select * from read_parquet($1, hive_partitioning = false) order by dump_file, dump_row", [files]
+            )
+            names = [column[0] for column in found.description]
+            events = [dict(zip(names, row, strict=True)) for row in found.fetchall()]
+        for event in events:
+            event["properties"] = json.loads(event["properties"])
+        assert len(events) == report.rows
+        return events
+
+    return load
+
+
+def canonical(row: Row) -> Row:
+    """A row's canonical columns, as the lake has them."""
+    filled = {column: value for column, value in row.items() if column in MAPPABLE_COLUMNS and value is not None}
+    for column in TIME_COLUMNS:
+        if column in filled:
+            filled[column] = filled[column].replace(tzinfo=None)
+    for column in AMOUNT_COLUMNS:
+        if column in filled:
+            filled[column] = Decimal(str(filled[column])).quantize(Decimal("0.0001"))
+    return filled
+
+
+def without(row: Row, *columns: str) -> Row:
+    return {column: value for column, value in row.items() if column not in columns}
