@@ -1,7 +1,6 @@
 """A source's expressions bound to one shape: the query that makes canonical events of its records."""
 
 import difflib
-import json
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -21,6 +20,7 @@ from orchestration.ingestion.expressions import (
     spelled,
 )
 from orchestration.ingestion.fields import TRUSTED, Fields, Layer, complaint
+from orchestration.ingestion.rest import Rest
 from orchestration.ingestion.shapes import Shape
 from orchestration.ingestion.sources import (
     AMOUNT_COLUMNS,
@@ -179,8 +179,9 @@ class _Binding:
         self.fields = Fields(shape, connection, hashed=self._lacks_ids(shape), as_number=as_number)
         self.missing: dict[str, Reference] = {}
         self.complaints: list[str] = []
+        self.rest = Rest(self.fields, self.expressions, self.source.optional_columns)
         # What the row itself gives for columns that are made of more: a hash, or the rest of the row.
-        self.own: list[Layer] = [{}, {}, {}]
+        self.own: Layer = {}
 
     def _lacks_ids(self, shape: Shape) -> bool:
         """Whether some sampled record has no id. Else a hash, if one is needed after all, costs its row far more."""
@@ -193,7 +194,7 @@ class _Binding:
         named = [*self.expressions.items(), *([("where", self.where)] if self.where else [])]
         lacks = self.fields.lacks
         blind = frozenset(key for key, e in named if e.references and all(map(lacks, e.references)))
-        taken = {reference[0] for reference in self._taken()}
+        taken = {reference[0] for reference in self.rest.taken()}
         for key, expression in named:
             for reference in sorted(expression.references):
                 if lacks(reference) and key not in self.awaited:
@@ -209,7 +210,8 @@ class _Binding:
         evaluated = {f"x_{key}": sql for key, (sql, _) in values.items()}
         events = {name: self._event(name, values.get(name)) for name in MAPPABLE_COLUMNS}
         verdict = self._verdict({key for key, (sql, _) in values.items() if sql.startswith("try(")})
-        layers = [*self.fields.layers(self.source.unnest), evaluated, *self.own, events, {"verdict": verdict}]
+        fields = self.fields.layers(self.source.unnest)
+        layers = [*fields, evaluated, self.own, *self.rest.layers, events, {"verdict": verdict}]
         return Query(
             steps=tuple(_step(layer) for layer in layers if layer),
             raw_text=self.fields.raw_text(),
@@ -277,15 +279,15 @@ class _Binding:
         """SQL for one canonical column; what it cannot convert it adds to the complaints."""
         if value is None:
             if name == "properties":
-                return self._rest()
-            return f"md5({self._content()})" if name == "event_id" else f"cast(null as {EVENT_COLUMNS[name]})"
+                return self.rest.properties()
+            return f"md5({self.rest.content()})" if name == "event_id" else f"cast(null as {EVENT_COLUMNS[name]})"
         evaluated, kind = value
         sql = f"x_{name}.v" if evaluated.startswith("try(") else f"x_{name}"
         text = conversions.to_text(sql, kind)
         try:
             if name == "event_id":
-                self.own[0]["own_id"] = text
-                return f"case when own_id is null then md5({self._content()}) else own_id end"
+                self.own["own_id"] = text
+                return f"case when own_id is null then md5({self.rest.content()}) else own_id end"
             if name in TEXT_COLUMNS:
                 if name not in IDENTITY_COLUMNS:
                     return text
@@ -300,10 +302,10 @@ class _Binding:
                 converted = conversions.to_amount(sql, kind)
                 expected = "a number of at most 14 digits before and 4 after the point"
             else:
-                self.own[0]["own_json"] = conversions.to_json(sql, kind)
+                self.own["own_json"] = conversions.to_json(sql, kind)
                 said = complaint(name, text, "JSON")
                 self.complaints.append(f"when own_json is null and {text} is not null then {said}")
-                return self._rest_under_own()
+                return self.rest.properties_under_own()
         except ConversionError as error:
             self._refuse(name, str(error))
         said = complaint(name, text, expected)
@@ -348,121 +350,11 @@ class _Binding:
         more = [literal(f"and {len(read) - VALUES_SHOWN} more")] if len(read) > VALUES_SHOWN else []
         return f"{literal(f'{key}: the {what} fails on this row: ')} || concat_ws(', ', {', '.join([*values, *more])})"
 
-    # ------------------------------------------------------- the rest of a row
-
-    def _taken(self) -> set[Reference]:
-        """What is not kept beside, as columns are that are only computed with, or read in part.
-
-        A canonical column takes a column that it is; properties take each that they read the whole of. A preset
-        says itself what is worth keeping of all that it reads.
-        """
-        taken: set[Reference] = set()
-        of_preset = self.source.optional_columns if "properties" in self.source.optional_columns else frozenset()
-        for key, expression in self.expressions.items():
-            if expression.bare and len(expression.bare) == 1:
-                taken.add(expression.bare)
-            if key == "properties":
-                taken |= expression.whole
-            if key in of_preset:
-                taken |= expression.references
-        return taken
-
-    def _consumed(self) -> set[int]:
-        positions = {self.fields.find(reference[0]) for reference in self._taken()}
-        return {position for position in positions if position is not None}
-
-    def _rest(self, own: bool = False) -> str:
-        """A JSON object of the columns not consumed, by name, without the null ones.
-
-        Args:
-            own: Whether `own_object` is laid over it: columns that are named as one of its keys are left out.
-        """
-        consumed = self._consumed()
-        pairs = [self._pair(i, but="own_keys" if own else "") for i in self._by_name() if i not in consumed]
-        inner = "case when len(own_keys) > 0 then substr(own_object, 2, length(own_object) - 2) end"
-        known = f"'{{' || concat_ws(',', {', '.join([*pairs, inner if own else 'null'])}) || '}}'"
-        if own and not pairs:
-            known = "own_object"
-        if not self.fields.shape.is_json:
-            return known
-        names = [literal(self.fields.columns[i].name) for i in sorted(consumed)]
-        conditions = [f"k not in ({', '.join(names)})"] if names else []
-        if own:
-            conditions.append("not contains(own_keys, k)")
-        listed = f"array_to_string({_pairs(' and '.join(conditions) or 'true')}, ',')"
-        every = f"'{{' || {listed} || '}}'"
-        if own:
-            every = f"'{{' || concat_ws(',', nullif({listed}, ''), {inner}) || '}}'"
-        return f"case when {self._only_known_keys()} then {known} else {every} end"
-
-    def _rest_under_own(self) -> str:
-        """The rest of the row, and laid over it, key by key, what the expression for properties gives.
-
-        What is no object is the value of a key `properties`. Joining texts, unlike a merge patch, keeps nulls.
-        """
-        # Trimming is dear, so it waits until a text has failed as it stands.
-        trimmed = "trim(own_json, ' ' || chr(9) || chr(10) || chr(13))"
-        self.own[1]["own_object"] = (
-            "case when ord(own_json) = 123 and suffix(own_json, '}') then own_json "
-            f"when own_json is null or {trimmed} = 'null' then '{{}}' when ord({trimmed}) = 123 then {trimmed} "
-            "else '{\"properties\":' || own_json || '}' end"
-        )
-        self.own[2]["own_keys"] = "json_keys(own_object)"
-        return self._rest(own=True)
-
-    def _content(self) -> str:
-        """A text of all a row holds, wherever it stands, in whatever order, with or without null columns."""
-        pairs = ", ".join(map(self._pair, self._by_name()))
-        known = f"concat_ws(chr(31), {pairs})" if pairs else "''"
-        if not self.fields.shape.is_json:
-            return known
-        every = f"array_to_string({_pairs('true')}, chr(31))"
-        return f"case when {self._only_known_keys()} then {known} else {every} end" if self.fields.hashed else every
-
-    def _pair(self, position: int, *, but: str = "") -> str:
-        name = self.fields.columns[position].name
-        pair = f"{_key(name)} || {self._json_value(position)}"
-        return f"case when not contains({but}, {literal(name)}) then {pair} end" if but else pair
-
-    def _by_name(self) -> list[int]:
-        positions = range(len(self.fields.columns))
-        return sorted(positions, key=lambda position: self.fields.columns[position].name)
-
-    def _json_value(self, position: int) -> str:
-        if self.fields.shape.is_json and self.fields.holds_json(position):
-            return f"cast(f{position} as varchar)"
-        return f"cast(to_json(f{position}) as varchar)"
-
-    def _only_known_keys(self) -> str:
-        """Whether every key of a JSON row is a column: by number where none is null, else by name.
-
-        The sample does not show the keys of rows beyond it. Counting costs a third of comparing names.
-        """
-        own = self.fields.own_keys()
-        filled = " + ".join(f"cast(f{i} is not null as tinyint)" for i in own) or "0"
-        names = ", ".join(literal(self.fields.columns[i].name) for i in own) or "''"
-        return (
-            f"good is null or len(json_keys(good)) = {filled} "
-            f"or len(list_filter(json_keys(good), lambda k: k not in ({names}))) = 0"
-        )
-
 
 def _step(layer: Layer | str) -> str:
     if isinstance(layer, str):
         return layer
     return f"select *, {', '.join(f'{sql} as {name}' for name, sql in layer.items())} from {{from}}"
-
-
-def _key(name: str) -> str:
-    return literal(json.dumps(name, ensure_ascii=False) + ":")
-
-
-def _pairs(condition: str) -> str:
-    """Each key of a JSON row, by name, with its value, as texts: what no fixed list of columns can do."""
-    value = "json_extract(good, '/' || replace(replace(k, '~', '~0'), '/', '~1'))"
-    keys = "list_sort(list_distinct(json_keys(good)))"
-    wanted = f"list_filter({keys}, lambda k: {condition} and json_type({value}) <> 'NULL')"
-    return f"list_transform({wanted}, lambda k: cast(to_json(k) as varchar) || ':' || {value})"
 
 
 def listed(names: Iterable[str]) -> str:
