@@ -13,7 +13,8 @@ import pyarrow as pa
 
 from orchestration.ingestion.catalog import Catalog, Load
 from orchestration.ingestion.expressions import literal, quoted
-from orchestration.ingestion.loading import Loading, LoadReport, Progress
+from orchestration.ingestion.loading import Loading
+from orchestration.ingestion.reports import LoadReport, Progress
 from orchestration.ingestion.sources import Source
 from orchestration.ingestion.witness import REJECTS_SCHEMA
 

@@ -5,7 +5,7 @@ import itertools
 import json
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,60 +17,13 @@ from orchestration.ingestion.faults import UnreadableFileError
 from orchestration.ingestion.landing import Landing
 from orchestration.ingestion.loader import Loaded, connect
 from orchestration.ingestion.mappings import Mapping, MappingError, listed, nearest, shown
+from orchestration.ingestion.reports import LoadReport, Progress
 from orchestration.ingestion.shapes import Shape
 from orchestration.ingestion.sources import Source
 from orchestration.ingestion.workers import Job, Workers
 
 COMMIT_SECONDS = 2.0
 """How much finished work may wait for its commit, and be lost to a kill: syncing each file would cost more."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Progress:
-    """How far a load has come. Bytes are those of the files as they lie, compressed or not."""
-
-    source: str
-    files_done: int
-    files_total: int
-    bytes_done: int
-    bytes_total: int
-    rows: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class LoadReport:
-    """What one load of one source did.
-
-    Attributes:
-        loaded: Files that were read, those that replace an earlier load included.
-        replaced: Loads whose rows are no longer in the lake because their file or mapping has changed.
-        unchanged: Files that the lake has already.
-        duplicate: Files that are new but hold a content that the lake has already.
-        withdrawn: Loads whose rows went with their file.
-        rows: Events loaded now, as are the other counts and times.
-        first_event_ts: In UTC, as ISO 8601 text.
-        failed: Files that could not be loaded.
-        warnings: What an analyst should know.
-        failures: What could not be loaded, and the cure. The rest of the source is loaded all the same.
-        passing: Those of the failures that a new try may find gone: a share or an endpoint that did not answer.
-    """
-
-    source: str
-    loaded: int = 0
-    replaced: int = 0
-    unchanged: int = 0
-    duplicate: int = 0
-    withdrawn: int = 0
-    rows: int = 0
-    filtered: int = 0
-    rejected: int = 0
-    first_event_ts: str | None = None
-    last_event_ts: str | None = None
-    seconds: float = 0.0
-    failed: int = 0
-    warnings: tuple[str, ...] = ()
-    failures: tuple[str, ...] = ()
-    passing: tuple[str, ...] = ()
 
 
 class Loading:

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from orchestration.ingestion.lake import Lake
-from orchestration.ingestion.loading import LoadReport
+from orchestration.ingestion.reports import LoadReport
 from tests.ingestion.conftest import COLUMNS, House, source
 
 HEADER = "ts,ev,u\n"
