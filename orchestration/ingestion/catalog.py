@@ -3,6 +3,7 @@
 A load is visible once its row is committed here, and not before.
 """
 
+import hashlib
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Literal
@@ -145,3 +146,8 @@ class Catalog(SqliteFile):
         """Record that a file is no longer there."""
         change = "delete from files" if forget else "update files set present = 0"
         self._connection.execute(f"{change} where source = ? and file = ?", [source, file])
+
+
+def id_of(text: str) -> str:
+    """The id of a load: a hash of a text that tells it from all others."""
+    return hashlib.sha256(text.encode()).hexdigest()[:32]

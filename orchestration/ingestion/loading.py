@@ -1,24 +1,20 @@
 """One source's files against what the lake holds of them: what is new, changed, copied or gone, and loading it."""
 
-import hashlib
-import itertools
 import json
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from orchestration.disk import sync
-from orchestration.ingestion import shapes
-from orchestration.ingestion.catalog import Catalog, File, Load
-from orchestration.ingestion.expressions import Reference
+from orchestration.ingestion.catalog import Catalog, File, Load, id_of
 from orchestration.ingestion.faults import UnreadableFileError
 from orchestration.ingestion.landing import Landing
 from orchestration.ingestion.loader import Loaded, connect
-from orchestration.ingestion.mappings import Mapping, MappingError, listed, nearest, shown
-from orchestration.ingestion.reports import LoadReport, Progress
-from orchestration.ingestion.shapes import Shape
+from orchestration.ingestion.mappings import Mapping, MappingError
+from orchestration.ingestion.plan import Plan
+from orchestration.ingestion.reports import LoadReport, Progress, Remarks
 from orchestration.ingestion.sources import Source
 from orchestration.ingestion.workers import Job, Workers
 
@@ -61,9 +57,7 @@ class Loading:
         self._fingerprint = source.fingerprint()
         # For parsing and binding expressions; each worker reads its files on a connection of its own.
         self._connection = connect(memory_limit=memory_limit, threads=1, spill=self._staging / "spill")
-        self._warnings: dict[str, None] = {}
-        self._failures: dict[str, None] = {}
-        self._passing: dict[str, None] = {}
+        self._remarks = Remarks()
         self._loaded: list[Loaded] = []
         self._replaced = 0
         self._withdrawn = 0
@@ -78,10 +72,11 @@ class Loading:
             mapping = Mapping(self._source, self._connection)
         except MappingError as error:
             return LoadReport(source=self._source.name, failed=len(self._seen), failures=(str(error),))
-        self._warn(self._landing.warnings)
-        self._fail(self._landing.failures)
-        self._passing.update(dict.fromkeys(self._landing.passing))
-        done = self._load(mapping, self._wanted())
+        self._remarks.warn(self._landing.warnings)
+        self._remarks.fail(self._landing.failures)
+        self._remarks.passing.update(dict.fromkeys(self._landing.passing))
+        plan = Plan(self._source, self._landing, seen=self._seen, loads=self._loads, remarks=self._remarks)
+        done = self._load(mapping, plan.jobs(mapping))
         return self._settle(done)
 
     def close(self) -> None:
@@ -89,112 +84,10 @@ class Loading:
         self._connection.close()
         self._landing.close()
 
-    def _warn(self, said: Iterable[str]) -> None:
-        self._warnings.update(dict.fromkeys(said))
-
-    def _fail(self, said: Iterable[str]) -> None:
-        self._failures.update(dict.fromkeys(said))
-
-    def _fail_to_read(self, error: UnreadableFileError) -> None:
-        said = self._landing.named(str(error))
-        self._fail([said])
-        if error.may_pass:
-            self._passing[said] = None
-
-    # -------------------------------------------------------------------- plan
-
-    def _wanted(self) -> dict[str, File]:
-        """The first file, by name, of each content that the lake lacks or has under another mapping."""
-        holders: dict[str, File] = {}
-        for name in sorted(self._seen):
-            holders.setdefault(self._seen[name].content_hash, self._seen[name])
-        outdated = self._outdated()
-        stuck = [load.file for content, load in outdated.items() if content not in holders]
-        if stuck and self._source.removed_files == "keep":
-            self._warn(
-                [
-                    f"{len(stuck)} loaded files are gone and keep the mapping they were loaded with (such as "
-                    f"{stuck[0]}): put them back to have them loaded anew"
-                ]
-            )
-        lacking = (f for content, f in holders.items() if content not in self._live or content in outdated)
-        return {file.file: file for file in lacking}
-
-    def _outdated(self) -> dict[str, Load]:
-        """Live loads that were made under another mapping, by content."""
-        return {c: load for c, load in self._live.items() if load.mapping_fingerprint != self._fingerprint}
-
-    def _jobs(self, mapping: Mapping, wanted: dict[str, File]) -> list[Job]:
-        """Look at the head of each file, and check that the expressions fit it."""
-        found: dict[str, Shape] = {}
-        self._landing.bring(wanted)
-        for name in wanted:
-            try:
-                shape = shapes.inspect(self._landing.path(name), self._source, mapping.wanted)
-                if shape.columns or shape.layout != "csv":
-                    mapping.query(shape)
-            except UnreadableFileError as error:
-                self._fail_to_read(error)
-            except MappingError as error:
-                self._fail([f"{name}: {error}"])
-            else:
-                found[name] = shape
-        known: set[Reference] = {(name,) for load in self._loads for name in json.loads(load.schema_columns)}
-        known |= {(column.name,) for shape in found.values() for column in shape.columns}
-        known |= {path for shape in found.values() for path, _ in shape.paths}
-        folded = {tuple(map(str.casefold, reference)) for reference in known}
-        outdated = self._outdated()
-        taken = {load.load_id for load in self._loads}
-        return [
-            Job(
-                path=self._landing.path(name),
-                file=wanted[name],
-                shape=shape,
-                load_id=self._load_id(wanted[name].content_hash, taken),
-                replaces=old.load_id if (old := outdated.get(wanted[name].content_hash)) else None,
-            )
-            for name, shape in found.items()
-            if self._fits(mapping, name, shape, folded)
-        ]
-
-    def _load_id(self, content: str, taken: set[str]) -> str:
-        """A hash of source, content and mapping; numbered when a content comes back after it had gone."""
-        base = f"{self._source.name}\n{content}\n{self._fingerprint}"
-        ids = (_hash(f"{base}\n{number}" if number else base) for number in itertools.count())
-        return next(load_id for load_id in ids if load_id not in taken)
-
-    def _fits(self, mapping: Mapping, file: str, shape: Shape, known: set[Reference]) -> bool:
-        """Whether what the expressions read is there, or can be missing from this file.
-
-        A column that other files have may be missing from one; what a preset reads may be missing from all.
-        A JSON key may come in later rows, so for it there is but a warning, and only while a mapping is new.
-        """
-        if not shape.columns:
-            return True
-        query = mapping.query(shape)
-        is_new = all(load.mapping_fingerprint != self._fingerprint for load in self._loads)
-        for key, reference in query.missing.items():
-            can_be_missing = (
-                key in self._source.optional_columns
-                or tuple(map(str.casefold, reference)) in known
-                or (shape.is_json and not is_new)
-            )
-            if can_be_missing and not (key in ("event_ts", "event_name") and key in query.blind):
-                continue
-            names = [column.name for column in shape.columns]
-            lacking = f"source {self._source.name}, {shown(key)}: no column {'.'.join(reference)} in"
-            known_names = f"{nearest(reference[0], names)}{_unquoted(mapping, key)} Its columns are {listed(names)}"
-            if not shape.is_json:
-                self._fail([f"{lacking} {file}.{known_names}"])
-                return False
-            self._warn([f"{lacking} any record looked at.{known_names}"])
-        return True
-
     # -------------------------------------------------------------------- load
 
-    def _load(self, mapping: Mapping, wanted: dict[str, File]) -> set[str]:
+    def _load(self, mapping: Mapping, jobs: list[Job]) -> set[str]:
         """Load files side by side and commit them in order; returns the names of those that succeeded."""
-        jobs = self._jobs(mapping, wanted)
         # A changed mapping takes effect for all files in one step.
         at_once = any(job.replaces for job in jobs)
         done: set[str] = set()
@@ -209,9 +102,9 @@ class Loading:
         for job, result in workers.run(jobs, on_wait=tell):
             results.append(result)
             if isinstance(result, UnreadableFileError):
-                self._fail_to_read(result)
+                self._remarks.fail_to_read(result, self._landing.named)
             elif self._landing.has_moved(job.file):
-                self._warn([f"{job.file.file} is still being written; it is left for the next load"])
+                self._remarks.warn([f"{job.file.file} is still being written; it is left for the next load"])
             else:
                 batch.append((job, result))
             tell()
@@ -268,7 +161,7 @@ class Loading:
                 self._retire(self._unheld(), seq)
         for _, loaded in batch:
             self._loaded.append(loaded)
-            self._warn(loaded.warnings)
+            self._remarks.warn(loaded.warnings)
         return {job.file.file for job, _ in batch}
 
     def _unheld(self) -> list[Load]:
@@ -352,20 +245,20 @@ class Loading:
                 seq = self._catalog.next_seq()
                 self._retire(unheld, seq)
                 for number, file in enumerate(copies, start=seq + 1):
-                    load_id = _hash(f"{self._source.name}\n{file.file}\n{file.content_hash}\n{number}")
+                    load_id = id_of(f"{self._source.name}\n{file.file}\n{file.content_hash}\n{number}")
                     self._catalog.add(self._entry(file, load_id, number, None))
                 for file in changed:
                     self._catalog.see(file)
                 for name in gone:
                     self._catalog.leave(self._source.name, name, forget=self._source.removed_files == "withdraw")
         if self._withdrawn and not self._live:
-            self._warn(
+            self._remarks.warn(
                 [
                     f"source {self._source.name}: none of its files is there any more, and all of its rows went with "
                     f"them (removed_files: withdraw); if their disk is not mounted, mount it, and they are loaded anew"
                 ]
             )
-        self._warn(
+        self._remarks.warn(
             f"{file.file} has the content of {self._live[file.content_hash].file}, and is not loaded again"
             for file in copies
         )
@@ -383,25 +276,12 @@ class Loading:
             rejected=sum(loaded.rejected for loaded in self._loaded),
             first_event_ts=min(firsts, default=None),
             last_event_ts=max(lasts, default=None),
-            failed=len(self._failures),
-            warnings=tuple(self._warnings),
-            failures=tuple(self._failures),
-            passing=tuple(self._passing),
+            failed=len(self._remarks.failures),
+            warnings=tuple(self._remarks.warnings),
+            failures=tuple(self._remarks.failures),
+            passing=tuple(self._remarks.passing),
         )
 
     def _is_known(self, file: File) -> bool:
         """Whether a file was known with the content that it has."""
         return file.file in self._known and self._known[file.file].content_hash == file.content_hash
-
-
-def _unquoted(mapping: Mapping, key: str) -> str:
-    """A hint where a name that is no column may be a text whose quotes YAML took."""
-    expression = mapping.expressions.get(key)
-    if expression is None or expression.bare is None or len(expression.bare) > 1:
-        return ""
-    name = expression.bare[0]
-    return f" For the text {name} write \"'{name}'\"."
-
-
-def _hash(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:32]

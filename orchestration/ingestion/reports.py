@@ -1,6 +1,9 @@
 """What a load says: how far it has come, and in the end what it did."""
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+
+from orchestration.ingestion.faults import UnreadableFileError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,3 +52,38 @@ class LoadReport:
     warnings: tuple[str, ...] = ()
     failures: tuple[str, ...] = ()
     passing: tuple[str, ...] = ()
+
+
+class Remarks:
+    """What is to be said of a load that is under way, each thing once, in the order in which it was found.
+
+    Attributes:
+        warnings: What an analyst should know.
+        failures: What could not be loaded, and the cure.
+        passing: Those of the failures that a new try may find gone.
+    """
+
+    def __init__(self) -> None:
+        self.warnings: dict[str, None] = {}
+        self.failures: dict[str, None] = {}
+        self.passing: dict[str, None] = {}
+
+    def warn(self, said: Iterable[str]) -> None:
+        """Add warnings."""
+        self.warnings.update(dict.fromkeys(said))
+
+    def fail(self, said: Iterable[str]) -> None:
+        """Add failures."""
+        self.failures.update(dict.fromkeys(said))
+
+    def fail_to_read(self, error: UnreadableFileError, named: Callable[[str], str]) -> None:
+        """Add a file that cannot be read.
+
+        Args:
+            error: Why.
+            named: Calls files by their names: see `Landing.named`.
+        """
+        said = named(str(error))
+        self.fail([said])
+        if error.may_pass:
+            self.passing[said] = None
