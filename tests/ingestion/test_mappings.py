@@ -12,7 +12,7 @@ import pytest
 from orchestration.ingestion import shapes
 from orchestration.ingestion.expressions import Expression
 from orchestration.ingestion.mappings import Mapping, MappingError
-from tests.ingestion.conftest import COLUMNS, Bench, source
+from tests.ingestion.conftest import COLUMNS, Bench, House, source
 
 CSV = (
     "ts,ev,u,Quantity,UnitPrice,CustomerID,InvoiceDate,date,code\n"
@@ -261,6 +261,21 @@ def test_a_json_key_of_a_canonical_name_may_come_in_later_rows(bench: Bench) -> 
     first = bench.load("a.jsonl", lines[-1], columns={}).events[0]
     assert (late["anonymous_id"], late["revenue"], late["page"]) == ("d", Decimal("10.5"), "/p")
     assert {**late, "dump_row": 1} == first
+
+
+@pytest.mark.parametrize("suffix", ["csv", "jsonl", "json"])
+def test_an_empty_file_is_loaded_where_columns_have_canonical_names(house: House, suffix: str) -> None:
+    house.write("empty." + suffix, "")
+    house.write("full.csv", "event_ts,event_name,user_id\n2020-01-01,v,u\n")
+    report = house.load(columns={})
+    assert (report.loaded, report.rows, report.failures) == (2, 1, ())
+
+
+def test_a_file_of_unreadable_rows_is_rejected_where_columns_have_canonical_names(house: House) -> None:
+    house.write("a.jsonl", "what\n{}\n")
+    report = house.load(columns={})
+    assert (report.loaded, report.failures) == (1, ())
+    assert [reject["reason"] for reject in house.rejects()] == ["not valid JSON", "event_ts is missing"]
 
 
 def test_a_mapping_is_parsed_once_for_all_files(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
