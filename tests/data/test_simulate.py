@@ -1,105 +1,20 @@
 """The simulated shop: what its dumps hold, and that they behave as its truth says."""
 
-import gzip
-import importlib.util
-import json
-import subprocess
-import sys
-from dataclasses import dataclass
-from datetime import date, datetime, timedelta
-from itertools import pairwise
+from datetime import date, timedelta
 from pathlib import Path
-from types import ModuleType
-from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-SCRIPT = Path(__file__).parents[2] / "data" / "simulate.py"
-
-
-def load_script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("simulate", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
-
-
-simulate = load_script()
-Shop = simulate.Shop
-
-
-@dataclass(frozen=True)
-class Simulated:
-    """A simulated shop, read back by the standard library's gzip and json alone."""
-
-    shop: Any
-    summary: Any
-    lines: pd.DataFrame  # every line: file, raw, well_formed
-    events: pd.DataFrame  # each distinct well-formed event
-    truth: pd.DataFrame
-    dumps: list[Path]
-
-
-def run(shop: Any, out: Path) -> Simulated:
-    summary = simulate.simulate(shop, out)
-    dumps = sorted((out / "landing" / "shop").iterdir())
-    lines, parsed = [], []
-    for dump in dumps:
-        for raw in gzip.decompress(dump.read_bytes()).decode().splitlines():
-            event = parse(raw)
-            lines.append((dump.name, raw, event is not None))
-            if event is not None:
-                parsed.append(event)
-    frame = pd.DataFrame(parsed)
-    for column in ("timestamp", "received_at"):
-        frame[column] = pd.to_datetime(frame[column], format="%Y-%m-%dT%H:%M:%S.%fZ").astype("M8[ms]")
-    return Simulated(
-        shop=shop,
-        summary=summary,
-        lines=pd.DataFrame(lines, columns=["file", "raw", "well_formed"]),
-        events=frame.sort_values("received_at").drop_duplicates("event_id").sort_values("timestamp"),
-        truth=pq.read_table(out / "truth" / "users.parquet").to_pandas(),
-        dumps=dumps,
-    )
-
-
-def parse(raw: str) -> dict[str, Any] | None:
-    """The event of a line; None if it is no JSON object or has no possible time."""
-    try:
-        event: dict[str, Any] = json.loads(raw)
-        datetime.fromisoformat(event["timestamp"])
-    except (ValueError, KeyError):
-        return None
-    return event
+from tests.data.simulated import Shop, Simulated, run, simulate, z
 
 
 @pytest.fixture(scope="module")
 def default(tmp_path_factory: pytest.TempPathFactory) -> Simulated:
     """The default sample."""
     return run(Shop(), tmp_path_factory.mktemp("default"))
-
-
-def z(observed: float, expected: float, variance: float) -> float:
-    return float((observed - expected) / np.sqrt(variance))
-
-
-def test_the_same_seed_writes_the_same_bytes(tmp_path: Path) -> None:
-    written = []
-    for name, seed in (("one", 5), ("two", 5), ("other", 6)):
-        simulate.simulate(Shop(events=3_000, days=4, seed=seed), tmp_path / name)
-        files = sorted(path for path in (tmp_path / name).rglob("*") if path.is_file())
-        written.append({str(path.relative_to(tmp_path / name)): path.read_bytes() for path in files})
-    one, two, other = written
-    assert one == two
-    assert len(one) == 5
-    assert all(one[name] != other[name] for name in one)
 
 
 def test_the_default_sample_has_the_promised_size(default: Simulated) -> None:
@@ -110,12 +25,6 @@ def test_the_default_sample_has_the_promised_size(default: Simulated) -> None:
     ]
 
 
-@pytest.mark.parametrize(("events", "days"), [(1, 1), (2_000, 1), (20_000, 9), (10_000, 150)])
-def test_other_sizes_are_met_too(events: int, days: int, tmp_path: Path) -> None:
-    summary = simulate.simulate(Shop(events=events, days=days, late=0.0), tmp_path)
-    assert summary.events == pytest.approx(events, rel=0.05, abs=12 * events**0.5)
-
-
 def test_the_summary_counts_what_the_files_hold(default: Simulated) -> None:
     summary, lines, events = default.summary, default.lines, default.events
     assert summary.lines == len(lines)
@@ -124,22 +33,6 @@ def test_the_summary_counts_what_the_files_hold(default: Simulated) -> None:
     assert summary.duplicates == lines["well_formed"].sum() - len(events)
     assert summary.late == (events["received_at"] - events["timestamp"] >= timedelta(hours=1)).sum()
     assert summary.users == len(default.truth)
-
-
-def test_broken_lines_are_of_every_kind_and_cost_no_event(tmp_path: Path) -> None:
-    broken = run(Shop(events=5_000, days=3, malformed=0.02), tmp_path / "broken")
-    bad = broken.lines.loc[~broken.lines["well_formed"], "raw"]
-    assert z(len(bad), 0.02 * len(broken.lines), 0.02 * len(broken.lines)) < 5
-    kinds = {
-        "not JSON": bad.str.startswith("<"),
-        "cut": bad.str.startswith("{") & ~bad.str.endswith("}"),
-        "no timestamp": bad.str.endswith("}") & ~bad.str.contains('"timestamp"'),
-        "impossible time": bad.str.contains("2025-02-31"),
-    }
-    assert all(kind.any() for kind in kinds.values())
-    assert sum(kind.sum() for kind in kinds.values()) == len(bad)
-    whole = run(Shop(events=5_000, days=3, malformed=0.0), tmp_path / "whole")
-    assert len(broken.events) == len(whole.events)
 
 
 def test_flaws_have_their_shares(default: Simulated) -> None:
@@ -189,14 +82,6 @@ def test_absent_values_leave_no_key(default: Simulated) -> None:
     assert (default.events["revenue"].dropna() > 0).all()
     cents = default.events["revenue"].dropna() * 100
     assert np.allclose(cents, cents.round())
-
-
-def test_memory_holds_only_what_is_under_way(tmp_path: Path) -> None:
-    held: list[int] = []
-    shop = Shop(events=60_000, days=40)
-    simulate.simulate(shop, tmp_path, on_day=lambda: held.append(pa.total_allocated_bytes()))
-    assert len(held) == 40
-    assert max(held[20:]) < 1.5 * max(held[8:20])  # deliveries take a week at most
 
 
 def test_visits_flow_towards_the_purchase(default: Simulated) -> None:
@@ -332,103 +217,3 @@ def test_the_best_achievable_probability_is_calibrated(default: Simulated, buyin
         of = fifth == part
         assert abs(z(outcome[of].sum(), p[of].sum(), 3 * v[of].sum() + 1)) < 4
     assert abs(z(outcome.sum(), p.sum(), 3 * v.sum())) < 4
-
-
-def someone(**traits: float) -> pd.DataFrame:
-    """A person of long standing: past the newcomers' hazard."""
-    usual = {"visit_rate": 0.15, "churn_hazard": 0.01, "purchase_propensity": 0.05}
-    return pd.DataFrame({"arrived_at": [pd.Timestamp("2024-06-01")], **{k: [v] for k, v in (usual | traits).items()}})
-
-
-class EvenClock:
-    """A shop without seasons."""
-
-    def __init__(self, *_: object) -> None:
-        pass
-
-    def weight(self, moment: Any) -> Any:
-        return moment
-
-
-@pytest.mark.parametrize("rate", [0.03, 0.15, 1.0])
-@pytest.mark.parametrize("hazard", [0.002, 0.01, 0.05])
-@pytest.mark.parametrize("quiet_days", [0, 7, 45])
-def test_without_seasons_the_best_achievable_probability_is_that_of_pareto_nbd(
-    rate: float, hazard: float, quiet_days: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The closed form for one person: Schmittlein, Morrison and Colombo (1987), given r and h."""
-    monkeypatch.setattr(simulate, "Clock", EvenClock)
-    cutoff, horizon = datetime(2025, 3, 3, 3), 30
-    person = someone(visit_rate=rate, churn_hazard=hazard)
-    last = [cutoff - timedelta(days=quiet_days)]
-    found = simulate.probability_of_none(Shop(), person, last_visit=last, cutoff=cutoff, horizon_days=horizon)
-    alive = 1 / (1 + hazard / (hazard + rate) * np.expm1((hazard + rate) * quiet_days))
-    silent = (hazard + rate * np.exp(-(hazard + rate) * horizon)) / (hazard + rate)
-    assert found[0] == pytest.approx(1 - alive * (1 - silent), abs=1e-6)
-
-
-def test_longer_horizons_are_quieter_less_often_and_purchases_rarer_than_visits() -> None:
-    asked = {"last_visit": [datetime(2025, 2, 1)], "cutoff": datetime(2025, 2, 10)}
-    p = [simulate.probability_of_none(Shop(), someone(), **asked, horizon_days=days)[0] for days in (0, 1, 7, 30, 400)]
-    assert p[0] == pytest.approx(1)
-    assert all(shorter > longer for shorter, longer in pairwise(p))
-    buying = simulate.probability_of_none(Shop(), someone(), **asked, horizon_days=7, buying=True)[0]
-    assert p[2] < buying < 1
-    newcomer = someone().assign(arrived_at=pd.Timestamp("2025-02-01"))
-    assert simulate.probability_of_none(Shop(), newcomer, **asked, horizon_days=7)[0] > p[2]
-
-
-def test_the_clock_can_be_read_both_ways() -> None:
-    clock = simulate.Clock(date(2025, 1, 1), 365)
-    days = np.linspace(-365, 366, 5_000)
-    assert np.allclose(clock.moment(clock.weight(days)), days)
-    assert np.ptp(clock.weight(np.array([0.0, 364.0]))) == pytest.approx(364, rel=0.03)
-
-
-def test_truth_says_which_shop_it_is_of(tmp_path: Path) -> None:
-    simulate.simulate(Shop(events=500, days=2, seed=3), tmp_path)
-    metadata = pq.read_schema(tmp_path / "truth" / "users.parquet").metadata
-    assert json.loads(metadata[b"shop"])["seed"] == 3
-    assert json.loads(metadata[b"shop"])["start"] == "2025-01-01"
-
-
-@pytest.mark.parametrize("wrong", [{"events": 0}, {"days": 0}, {"seed": -1}, {"late": 1.0}, {"malformed": -0.1}])
-def test_impossible_shops_are_refused(wrong: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="at least 0"):
-        Shop(**wrong)
-
-
-def test_dumps_are_never_mixed_with_others(tmp_path: Path) -> None:
-    shop = Shop(events=500, days=2)
-    simulate.simulate(shop, tmp_path)
-    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
-    with pytest.raises(FileExistsError, match="move them away"):
-        simulate.simulate(shop, tmp_path)
-    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
-
-
-def test_a_run_that_is_stopped_leaves_no_dump_behind(tmp_path: Path) -> None:
-    shop = Shop(events=500, days=3)
-
-    def stop() -> None:
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        simulate.simulate(shop, tmp_path, on_day=stop)
-    assert not (tmp_path / "landing").exists()
-    again, fresh = run(shop, tmp_path), run(shop, tmp_path / "fresh")
-    assert again.lines.equals(fresh.lines)
-    assert not (tmp_path / ".simulating").exists()
-
-
-def test_the_command_simulates_and_explains(tmp_path: Path) -> None:
-    command = [sys.executable, str(SCRIPT), "--out", str(tmp_path), "--events", "800", "--days", "3", "--seed", "9"]
-    first = subprocess.run([*command, "--start", "2024-02-28"], capture_output=True, text=True, check=True)
-    assert "100%" in first.stderr
-    assert "pending" in first.stderr
-    names = [path.name for path in sorted((tmp_path / "landing" / "shop").iterdir())]
-    assert names == [f"events-2024-{day}.jsonl.gz" for day in ("02-28", "02-29", "03-01")]
-    second = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert second.returncode == 2
-    assert "move them away" in second.stderr
-    assert "Traceback" not in second.stderr
