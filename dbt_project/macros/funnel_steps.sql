@@ -199,3 +199,16 @@
     {%- for funnel in funnels %}{% do matches.append(funnel_matches(funnel, conditions)) %}{% endfor -%}
     {{ return(matches or ['cast(0 as bigint)']) }}
 {%- endmacro %}
+
+
+{# Of each funnel whose steps come in an order, its name and what an event matches of it, as two columns. #}
+{% macro each_in_order() -%}
+    {%- set in_order = funnels_in_order() -%}
+    {%- if in_order | length == 1 -%}
+    {{ as_funnel(quoted(in_order[0]['name'])) }} as funnel,
+        {{ list_element('matches', 1) }} as matches
+    {%- else -%}
+    {{ as_funnel(each_of(list_of(funnel_names(in_order)))) }} as funnel,
+        {{ each_of('matches') }} as matches
+    {%- endif -%}
+{%- endmacro %}

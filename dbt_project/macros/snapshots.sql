@@ -2,16 +2,18 @@
    users that the cutoff looks at: in an increment, at all cutoffs for users with a change, and for the others at those
    of which nothing, or another share of the users, is stored. #}
 {% macro known_at_cutoffs(name) -%}
+    {%- set snapshots = stored('user_snapshots', 'features') %}
+    {%- set is_touched = in_region('users', 'known', anew=not snapshots) %}
     select
         cutoffs.as_of,
         cutoffs.one_user_in,
         known.*
     from (
         select known.*, {{ place_in_sample('user_key') }} as place from {{ ref(name) }} as known
-        where {{ in_region('users', 'known') }}
+        where {{ is_touched }}
     ) as known
     inner join {{ ref('int_cutoffs') }} as cutoffs on {{ is_seen_at_cutoff('known.place') }}
-    {%- if is_increment() %}
+    {%- if snapshots %}
     union all
     select
         cutoffs.as_of,
@@ -20,12 +22,12 @@
     from (
         {#- Most nights ask for now alone, which looks at every user: no place needs to be worked out. #}
         select known.*, cast(null as bigint) as place from {{ ref(name) }} as known
-        where not {{ in_region('users', 'known') }}
+        where not {{ is_touched }}
     ) as known
     inner join (
         select cutoffs.* from {{ ref('int_cutoffs') }} as cutoffs
         where (cutoffs.as_of, cutoffs.one_user_in) not in (
-            select stored.as_of, stored.one_user_in from {{ this }} as stored
+            select stored.as_of, stored.one_user_in from {{ snapshots }} as stored
         )
     ) as cutoffs on {{ is_seen_at_cutoff(place_in_sample('known.user_key')) }}
     {%- endif %}

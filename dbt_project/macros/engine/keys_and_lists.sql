@@ -1,8 +1,9 @@
-{# A text key over columns: null and empty stay apart, and no column runs into the next. #}
+{# A text key over columns: null and empty stay apart, and no column runs into the next, whatever it holds. #}
 {% macro hash_key(columns) -%}
     md5(
         {%- for column in columns -%}
-            coalesce(cast({{ column }} as {{ dbt.type_string() }}), '~')
+            {%- set text = 'cast(' ~ column ~ ' as ' ~ dbt.type_string() ~ ')' -%}
+            coalesce(replace(replace({{ text }}, '^', '^^'), '|', '^|'), '~')
             {%- if not loop.last %} || '|' || {% endif -%}
         {%- endfor -%}
     )

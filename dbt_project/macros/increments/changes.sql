@@ -10,11 +10,31 @@
 
 {# A model as an earlier build left it, or none where it has to be built anew. Not a `ref`: the model may well come
    later in this build. #}
-{% macro stored(name) -%}
+{% macro stored(name, schema=none) -%}
     {%- if execute and model.resource_type != 'unit_test' -%}
-        {%- set schema = 'intermediate' if name.startswith('int_') else 'marts' -%}
+        {%- set schema = schema or ('intermediate' if name.startswith('int_') else 'marts') -%}
         {{ return(load_relation(api.Relation.create(database=target.database, schema=schema, identifier=name))) }}
     {%- endif -%}
+{%- endmacro %}
+
+
+{# The events as an earlier build left them, as a relation, each with where it is stored until this build writes; none
+   where all are built anew. #}
+{% macro stored_events() -%}
+    (
+        {%- if stored('int_events_identified') %}
+        select
+            *,
+            {{ row_address() }} as stored_row
+        from {{ stored('int_events_identified') }}
+        {%- else %}
+        select
+            *,
+            cast(null as bigint) as stored_row
+        from {{ ref('stg_events') }}
+        where false
+        {%- endif %}
+    )
 {%- endmacro %}
 
 

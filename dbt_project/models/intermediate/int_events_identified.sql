@@ -1,8 +1,4 @@
-{{ config(
-    materialized='incremental',
-    unique_key=['source', 'event_id'],
-    meta={'stored_in': 'int_events_stored'},
-) }}
+{{ config(materialized='incremental', unique_key=['source', 'event_id'], meta={'stored_in': 'int_events_stored'}) }}
 
 {#- On a device, an event without a user belongs to the next identified event's user, else to the previous
     one's, else to the device itself. Where a device has one user, that is the user; only shared ones need the window. -#}

@@ -1,8 +1,4 @@
-{{ config(
-    materialized='incremental',
-    unique_key='user_key',
-    meta={'region': 'users'},
-) }}
+{{ config(materialized='incremental', unique_key='user_key', meta={'region': 'users'}) }}
 
 {#- A visitor who logs in later goes on under the user's key. Leaving such visitors out of training would keep just
     those who never came back to log in. -#}

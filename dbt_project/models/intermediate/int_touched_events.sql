@@ -1,104 +1,22 @@
 {#- A change on a device can turn the identity of its events from the last login before it on, and of no earlier one:
     each of those has its next login before the change. A device that never saw a login has nothing to turn, nor has one
-    that saw one user alone, before the change as after: there, that login itself says whose the new events are.
-    Each of the stored events' scans reads no more than it needs: they are many, and their ids long. -#}
+    that saw one user alone, before the change as after: there, that login itself says whose the new events are. -#}
 
--- depends_on: {{ ref('stg_events') }}, {{ ref('stg_events_changed') }}
-
-{%- set stored_events = stored('int_events_identified') %}
-
-{% if not stored_events -%}
-select
-    cast(null as bigint) as stored_row,
-    cast(null as timestamp) as event_ts
-where false
-{%- else -%}
-with arrivals as (
-    select
-        source,
-        event_id,
-        event_ts,
-        user_id,
-        anonymous_id,
-        is_live
-    from {{ ref('stg_events_changed') }}
-),
-
-keys as (
-    select distinct
-        source,
-        event_id
-    from arrivals
-),
-
-{% if loads_that_went() -%}
-{#- Where a copy went, another may come to stand for the event, on another device. -#}
-other_copies as (
-    select
-        event_ts,
-        user_id,
-        anonymous_id
-    from {{ ref('stg_events') }} as copies
-    where
-        exists (
-            select 1 from arrivals
-            where
-                not arrivals.is_live
-                and arrivals.source = copies.source
-                and arrivals.event_id = copies.event_id
-        )
-),
-
-{% endif -%}
-known as (
-    select
-        {{ row_address() }} as stored_row,
-        event_ts
-    from {{ stored_events }} as stored_events
-    where (stored_events.source, stored_events.event_id) in (select keys.source, keys.event_id from keys)
-),
-
-changes as (
-    select
-        event_ts,
-        user_id,
-        anonymous_id
-    from arrivals
-    union all
-    {%- if loads_that_went() %}
-    select * from other_copies
-    union all
-    {%- endif %}
-    select
-        event_ts,
-        user_id,
-        anonymous_id
-    from {{ stored_events }} as stored_events
-    where {{ row_address() }} in (select known.stored_row from known)
-),
-
-devices as (
-    select
-        anonymous_id,
-        min(event_ts) as changed_from,
-        min(user_id) as least_user_id,
-        max(user_id) as greatest_user_id
-    from changes
-    where anonymous_id is not null
-    group by anonymous_id
+with devices as (
+    select * from {{ ref('int_devices_changed') }}
 ),
 
 device_events as (
     select
-        {{ row_address() }} as stored_row,
-        stored_events.event_ts,
-        stored_events.user_id,
-        stored_events.anonymous_id,
+        events.stored_row,
+        events.event_ts,
+        events.user_id,
+        events.anonymous_id,
         devices.changed_from,
         devices.least_user_id,
         devices.greatest_user_id
-    from {{ stored_events }} as stored_events
-    inner join devices on stored_events.anonymous_id = devices.anonymous_id
+    from {{ stored_events() }} as events
+    inner join devices on events.anonymous_id = devices.anonymous_id
 ),
 
 device_logins as (
@@ -112,7 +30,7 @@ device_logins as (
 ),
 
 touched_events as (
-    select * from known
+    select * from {{ ref('int_events_sent_again') }}
     union
     select
         device_events.stored_row,
@@ -132,4 +50,3 @@ touched_events as (
 )
 
 select * from touched_events
-{%- endif %}

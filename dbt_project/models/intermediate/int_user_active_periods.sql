@@ -1,8 +1,4 @@
-{{ config(
-    materialized='incremental',
-    unique_key=['grain', 'user_key', 'period'],
-    meta={'region': 'users'},
-) }}
+{{ config(materialized='incremental', unique_key=['grain', 'user_key', 'period'], meta={'region': 'users'}) }}
 
 {#- Each period beside the one before and the one after it that the user was active in: lifecycles and rolling counts
     follow from sums over these rows. -#}

@@ -1,8 +1,4 @@
-{{ config(
-    materialized='incremental',
-    unique_key=['user_key', 'activity_date', 'slice'],
-    meta={'region': 'days'},
-) }}
+{{ config(materialized='incremental', unique_key=['user_key', 'activity_date', 'slice'], meta={'region': 'days'}) }}
 
 {#- Two events in one slice are less than a timeout apart, so they always share a session: sessions, days,
     cohorts and RFM follow exactly from these rows without touching events again. -#}

@@ -1,8 +1,4 @@
-{{ config(
-    materialized='incremental',
-    unique_key='user_key',
-    meta={'region': 'users'},
-) }}
+{{ config(materialized='incremental', unique_key='user_key', meta={'region': 'users'}) }}
 
 {#- What puts a user into a cohort: the first event of all, the first key event, or the first event of one name. No two
     slices of a user begin at one instant, but events may be simultaneous. -#}

@@ -1,8 +1,4 @@
-{{ config(
-    materialized='incremental',
-    unique_key=['user_key', 'bracket'],
-    meta={'region': 'users'},
-) }}
+{{ config(materialized='incremental', unique_key=['user_key', 'bracket'], meta={'region': 'users'}) }}
 
 with days as (
     select

@@ -1,8 +1,4 @@
-{{ config(
-    materialized='incremental',
-    unique_key=['user_key', 'known_from', 'known_until'],
-    meta={'region': 'users'},
-) }}
+{{ config(materialized='incremental', unique_key=['user_key', 'known_from', 'known_until'], meta={'region': 'users'}) }}
 
 {#- How a user first came is told by the first visit that was known; an older one may become known later. -#}
 

@@ -1,8 +1,4 @@
-{{ config(
-    materialized='incremental',
-    unique_key='user_key',
-    meta={'region': 'users'},
-) }}
+{{ config(materialized='incremental', unique_key='user_key', meta={'region': 'users'}) }}
 
 with sessions as (
     select * from {{ ref('sessions') }} as sessions

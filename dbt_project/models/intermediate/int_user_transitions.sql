@@ -1,8 +1,4 @@
-{{ config(
-    materialized='incremental',
-    unique_key=['user_key', 'from_step', 'to_step'],
-    meta={'region': 'users'},
-) }}
+{{ config(materialized='incremental', unique_key=['user_key', 'from_step', 'to_step'], meta={'region': 'users'}) }}
 
 {#- Two neighbouring events of a user lie in one session unless the gap is greater than the timeout, so sessions need
     not be looked up. With rows by user, the distinct users of a transition are a plain count. -#}

@@ -1,7 +1,4 @@
-{{ config(
-    materialized='incremental',
-    unique_key='activity_date',
-) }}
+{{ config(materialized='incremental', unique_key='activity_date') }}
 
 {#- A user enters a rolling count on an active day, unless still in it from the one before, and leaves it so many days
     after one that no other follows in time. Sums of these moves give the exact distinct users, without a distinct. -#}

@@ -1,7 +1,4 @@
-{{ config(
-    materialized='incremental',
-    unique_key=['model', 'key_event', 'channel', 'activity_date'],
-) }}
+{{ config(materialized='incremental', unique_key=['model', 'key_event', 'channel', 'activity_date']) }}
 
 with credits as (
     select * from {{ ref('int_conversion_credits') }}

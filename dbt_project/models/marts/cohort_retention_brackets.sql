@@ -1,7 +1,4 @@
-{{ config(
-    materialized='incremental',
-    unique_key=['grain', 'cohort_period', 'bracket'],
-) }}
+{{ config(materialized='incremental', unique_key=['grain', 'cohort_period', 'bracket']) }}
 
 with members as (
     select

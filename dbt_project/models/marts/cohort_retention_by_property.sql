@@ -1,7 +1,4 @@
-{{ config(
-    materialized='incremental',
-    unique_key=['grain', 'property', 'value', 'cohort_period', 'period_number'],
-) }}
+{{ config(materialized='incremental', unique_key=['grain', 'property', 'value', 'cohort_period', 'period_number']) }}
 
 with user_periods as (
     select

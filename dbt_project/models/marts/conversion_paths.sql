@@ -1,7 +1,4 @@
-{{ config(
-    materialized='incremental',
-    unique_key=['key_event', 'path'],
-) }}
+{{ config(materialized='incremental', unique_key=['key_event', 'path']) }}
 
 with key_events as (
     select * from {{ ref('int_key_events') }}

@@ -1,7 +1,4 @@
-{{ config(
-    materialized='incremental',
-    unique_key=['grain', 'period', 'state'],
-) }}
+{{ config(materialized='incremental', unique_key=['grain', 'period', 'state']) }}
 
 with active as (
     select * from {{ ref('int_user_active_periods') }}

@@ -1,7 +1,4 @@
-{{ config(
-    materialized='incremental',
-    unique_key='step',
-) }}
+{{ config(materialized='incremental', unique_key='step') }}
 
 with transitions as (
     select * from {{ ref('int_user_transitions') }}

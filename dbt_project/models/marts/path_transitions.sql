@@ -1,7 +1,4 @@
-{{ config(
-    materialized='incremental',
-    unique_key=['from_step', 'to_step'],
-) }}
+{{ config(materialized='incremental', unique_key=['from_step', 'to_step']) }}
 
 with by_user as (
     select * from {{ ref('int_user_transitions') }}

@@ -1,7 +1,4 @@
-{{ config(
-    materialized='incremental',
-    unique_key='user_key',
-) }}
+{{ config(materialized='incremental', unique_key='user_key') }}
 
 {#- What BG/NBD, Pareto/NBD and Gamma-Gamma models are fitted to (Fader, Hardie and Lee, Marketing Science 24, 2005,
     275-284), by calendar days: several key events of one day are one purchase. -#}

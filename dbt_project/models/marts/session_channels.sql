@@ -1,8 +1,4 @@
-{{ config(
-    materialized='incremental',
-    unique_key='session_id',
-    meta={'region': 'sessions', 'moment': 'started_at'},
-) }}
+{{ config(materialized='incremental', unique_key='session_id', meta={'region': 'sessions', 'moment': 'started_at'}) }}
 
 with sessions as (
     select * from {{ ref('sessions') }} as sessions

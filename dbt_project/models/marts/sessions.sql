@@ -1,8 +1,4 @@
-{{ config(
-    materialized='incremental',
-    unique_key='session_id',
-    meta={'region': 'sessions', 'moment': 'started_at'},
-) }}
+{{ config(materialized='incremental', unique_key='session_id', meta={'region': 'sessions', 'moment': 'started_at'}) }}
 
 {#- No two slices of a user begin at one instant. -#}
 {%- set in_order = 'first_event_ts' %}

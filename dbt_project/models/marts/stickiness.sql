@@ -1,7 +1,4 @@
-{{ config(
-    materialized='incremental',
-    unique_key=['grain', 'period', 'active_days'],
-) }}
+{{ config(materialized='incremental', unique_key=['grain', 'period', 'active_days']) }}
 
 with active as (
     select * from {{ ref('int_user_active_periods') }}

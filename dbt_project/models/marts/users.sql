@@ -1,7 +1,4 @@
-{{ config(
-    materialized='incremental',
-    unique_key='user_key',
-) }}
+{{ config(materialized='incremental', unique_key='user_key') }}
 
 with totals as (
     select * from {{ ref('int_user_totals') }}
