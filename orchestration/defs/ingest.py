@@ -109,6 +109,7 @@ def lake_asset(name: str, source: Source) -> AssetsDefinition:
         context.log.info(
             f"{name}: {report.loaded} new dumps, {report.rows:,} rows, {report.filtered:,} filtered, "
             f"{report.rejected:,} rejected; {report.unchanged} dumps were loaded before"
+            + (f"; {report.replaced} loads gave way: a dump, or how it is read, has changed" if report.replaced else "")
         )
         for message in (*report.warnings, *report.failures):
             context.log.warning(message)
