@@ -6,18 +6,19 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from orchestration.graph import models_of, parents_of
+from orchestration.graph import is_incremental, is_region, models_of, parents_of
 
 _VARIABLE = re.compile(r"""var\(\s*['"](\w+)['"]""")
 _NO_DEFINITION = frozenset({"lake_dir"})
 """Declarations that change where things lie, not what they are."""
 _REGION_MACROS = "macros/increments/"
 """Macros that say which rows are recomputed, not what is in them."""
+_MATERIALIZATION = "macro.avila.materialization_incremental_duckdb"
 
 
 def fingerprints(manifest: Mapping[str, Any], variables: Mapping[str, Any]) -> dict[str, str]:
     """A hash of all that decides what rows a model has but the data, by the name of the model."""
-    models = models_of(manifest)
+    models, increments = models_of(manifest), _increments(manifest)
     found: dict[str, str] = {}
 
     def fingerprint(unique_id: str) -> str:
@@ -39,11 +40,20 @@ def fingerprints(manifest: Mapping[str, Any], variables: Mapping[str, Any]) -> d
                 [(name, variables.get(name)) for name in sorted(names - _NO_DEFINITION)],
                 [fingerprint(parent) for parent in sorted(parents_of(node, models))],
                 columns if node["config"].get("contract", {}).get("enforced") else None,
+                increments if is_incremental(node) else None,
             ]
             found[unique_id] = hashlib.sha256(json.dumps(definition, sort_keys=True).encode()).hexdigest()
         return found[unique_id]
 
     return {models[unique_id]["name"]: fingerprint(unique_id) for unique_id in models}
+
+
+def _increments(manifest: Mapping[str, Any]) -> list[str]:
+    """The code that finds which rows to recompute, and replaces them: rows that it once left wrong would stay so."""
+    regions = sorted(node["raw_code"] for node in models_of(manifest).values() if is_region(node))
+    macros = {macro["unique_id"]: macro for macro in _macros(manifest, [_MATERIALIZATION])}
+    macros |= {key: m for key, m in manifest["macros"].items() if m["original_file_path"].startswith(_REGION_MACROS)}
+    return [*regions, *(macros[key]["macro_sql"] for key in sorted(macros))]
 
 
 def _macros(manifest: Mapping[str, Any], names: Iterable[str]) -> list[Mapping[str, Any]]:

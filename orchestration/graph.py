@@ -3,9 +3,6 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-_REGIONS = "int_touched_"
-"""Models that say which rows are recomputed, not what is in them."""
-
 
 def models_of(manifest: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     """A manifest's models by their unique ids."""
@@ -31,10 +28,15 @@ def is_ephemeral(node: Mapping[str, Any]) -> bool:
     return bool(node["config"]["materialized"] == "ephemeral")
 
 
+def is_region(node: Mapping[str, Any]) -> bool:
+    """Whether a model says which rows are recomputed, not what is in them."""
+    return str(node["name"]).startswith("int_touched_")
+
+
 def parents_of(node: Mapping[str, Any], models: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """The models that a model has its rows from."""
     parents = [parent for parent in node["depends_on"]["nodes"] if parent in models]
-    return [parent for parent in parents if not models[parent]["name"].startswith(_REGIONS)]
+    return [parent for parent in parents if not is_region(models[parent])]
 
 
 def with_ancestors(manifest: Mapping[str, Any], names: Iterable[str]) -> set[str]:

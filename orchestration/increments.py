@@ -73,6 +73,7 @@ def build(
         DbtFailed: A model or a test failed; what did succeed is kept.
     """
     with connect(settings) as connection:
+        removed = drop_leftovers(connection, manifest)
         dropped = drop_outdated(connection, manifest, variables)
         seq = last_seq(connection)
         names = [*select, *unbuilt_ancestors(connection, manifest, select, run_id=run_id)]
@@ -88,6 +89,8 @@ def build(
     standing = {test for test, passed in found.items() if passed} - tests_of_lake(manifest)
     if up_to_date:
         say(f"dbt: nothing has changed since these models were built; {len(standing)} tests that passed stand")
+    if removed:
+        say(f"dbt: removed, for no model is called so any more: {', '.join(removed)}")
     if dropped:
         say(f"dbt: built anew, for their definition or one they follow from has changed: {', '.join(dropped)}")
     if run_id is not None:
@@ -135,6 +138,26 @@ def state_of(
     return ledger.fingerprint(connection, predictions_in(manifest, names), *facts)
 
 
+def drop_leftovers(connection: duckdb.DuckDBPyConnection, manifest: Mapping[str, Any]) -> list[str]:
+    """Drop what was a model once and is none now, in one transaction; returns the names.
+
+    A mart would be published for ever as it last was, and a model that is kept no longer would be the one that has
+    not taken in any load since.
+    """
+    kept = {(node["schema"], node["name"]) for node in models_of(manifest).values() if not is_ephemeral(node)}
+    schemas = {schema for schema, _ in kept}
+    query = "select table_schema, table_name, table_type from information_schema.tables order by all"
+    tables = connection.execute(query).fetchall()
+    left = [(schema, name, kind) for schema, name, kind in tables if schema in schemas and (schema, name) not in kept]
+    connection.begin()
+    for schema, name, kind in left:
+        connection.execute(f'drop {"view" if kind == "VIEW" else "table"} {schema}."{name}"')
+    query = "delete from increments.built_models where model not in (select unnest(?))"
+    connection.execute(query, [sorted(name for _, name in kept)])
+    connection.commit()
+    return [name for _, name, _ in left]
+
+
 def drop_outdated(
     connection: duckdb.DuckDBPyConnection, manifest: Mapping[str, Any], variables: Mapping[str, Any]
 ) -> list[str]:
@@ -163,10 +186,6 @@ def drop_outdated(
 
     dropped = []
     connection.begin()
-    connection.execute(
-        "delete from increments.built_models where model not in (select unnest(?))",
-        [[node["name"] for node in models.values()]],
-    )
     for unique_id, node in models.items():
         if is_outdated(unique_id) and is_incremental(node):
             kind = tables.get((node["schema"], node["name"]))

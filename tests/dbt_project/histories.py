@@ -95,11 +95,12 @@ class Project:
         model, macro = parsed.nodes.get(f"model.avila.{name}"), parsed.macros.get(f"macro.avila.{name}")
         text = model.raw_code if model else macro.macro_sql
         assert text.count(old) == 1, f"{name} has {text.count(old)} times: {old}"
+        manifest = json.loads(json.dumps(self.manifest))
         if model:
-            model.raw_code = text.replace(old, new)
+            model.raw_code = manifest["nodes"][model.unique_id]["raw_code"] = text.replace(old, new)
         else:
-            macro.macro_sql = text.replace(old, new)
-        return replace(self, parsed=parsed)
+            macro.macro_sql = manifest["macros"][macro.unique_id]["macro_sql"] = text.replace(old, new)
+        return replace(self, parsed=parsed, manifest=manifest)
 
 
 class Killed(Exception):  # noqa: N818 - reads as what happened

@@ -12,8 +12,13 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from orchestration import increments
+from orchestration.fingerprints import fingerprints
+from orchestration.graph import incremental_models
+from orchestration.warehouse import connect
 from tests.conftest import Load, mostly_slow
 from tests.dbt_project.histories import FUNNELS, Outcome, Project, Warehouse
+from tests.dbt_project.test_increments import MUTANTS
 
 EVENTS = "marts.events"
 
@@ -199,3 +204,34 @@ def test_a_changed_definition_rebuilds_what_depends_on_it(built: Warehouse, tmp_
     (said,) = grown.said
     assert set(said.split(": ")[-1].split(", ")) == rebuilt(incremental)
     assert grown.differences(full) == []
+
+
+@pytest.mark.parametrize("rule", MUTANTS)
+def test_rows_that_another_rule_recomputed_are_built_anew(rule: str) -> None:
+    """What an older rule left wrong would stay so: nothing else touches it."""
+    older = project()
+    for name, now, then in MUTANTS[rule]:
+        older = older.but_for(name, now, then)
+    now, then = (fingerprints(one.manifest, one.variables) for one in (project(), older))
+    assert {name for name in now if now[name] != then[name]} >= set(incremental_models(project().manifest))
+
+
+def test_what_is_no_model_any_more_is_removed(built: Warehouse) -> None:
+    """A mart that an older version had, and one of its views; and what it kept, and is a part of others' SQL now."""
+    with connect(built.settings) as connection:
+        connection.execute("create table marts.visits as select 1 as visits")
+        connection.execute("create view intermediate.int_visits as select * from marts.visits")
+        connection.execute("create table intermediate.int_funnel_period_entries as select 1 as entries")
+        connection.execute(
+            """
+            insert into increments.built_models
+            select unnest(['visits', 'int_visits', 'int_funnel_period_entries']), true, 'old', 1, 'old', now()
+            """
+        )
+    built.build(SECOND)
+    gone = {"visits", "int_visits", "int_funnel_period_entries"}
+    assert not gone & {name for (name,) in rows(built, "select table_name from information_schema.tables")}
+    assert set(built.said[0].split(": ")[-1].split(", ")) == gone
+    with built.connect() as connection:
+        assert increments.applied_seq(connection) == 4
+    assert rows(built, "from increments.event_changes") == []
