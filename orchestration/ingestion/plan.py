@@ -43,7 +43,9 @@ class Plan:
         for name in sorted(self._seen):
             holders.setdefault(self._seen[name].content_hash, self._seen[name])
         outdated = self._outdated()
-        stuck = [load.file for content, load in outdated.items() if content not in holders]
+        gone = [load.file for content, load in outdated.items() if content not in holders]
+        # Where a file has another content by now, its old load gives way to that.
+        stuck = [file for file in gone if file not in self._seen]
         if stuck and self._source.removed_files == "keep":
             self._remarks.warn(
                 [

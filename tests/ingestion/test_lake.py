@@ -172,6 +172,15 @@ def test_a_file_gone_before_its_mapping_changed_keeps_the_old_one_visibly(house:
     assert "keep the mapping they were loaded with (such as landing/a.csv)" in report.warnings[0]
 
 
+def test_a_file_that_changed_with_its_mapping_is_not_gone(house: House) -> None:
+    house.write("a.csv", day(1))
+    house.load()
+    house.write("a.csv", day(2))
+    report = house.load(columns={**COLUMNS, "event_name": "upper(ev)"})
+    assert counts(report) == {"loaded": 1, "replaced": 1, "rows": 3}
+    assert report.warnings == ()
+
+
 def test_a_mapping_that_breaks_a_file_leaves_its_rows_as_they_were(house: House) -> None:
     house.write("a.csv", day(1))
     house.load()
