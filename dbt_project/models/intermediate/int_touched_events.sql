@@ -3,7 +3,7 @@
     that saw one user alone, before the change as after: there, that login itself says whose the new events are. -#}
 
 with devices as (
-    select * from {{ ref('int_devices_changed') }}
+    select * from {{ ref('int_touched_devices') }}
 ),
 
 device_events as (
@@ -30,7 +30,7 @@ device_logins as (
 ),
 
 touched_events as (
-    select * from {{ ref('int_events_sent_again') }}
+    select * from {{ ref('int_touched_copies') }}
     union
     select
         device_events.stored_row,

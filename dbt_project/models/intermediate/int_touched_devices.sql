@@ -30,8 +30,8 @@ other_copies as (
 ),
 
 {% endif -%}
-sent_again as (
-    select stored_row from {{ ref('int_events_sent_again') }}
+touched_copies as (
+    select stored_row from {{ ref('int_touched_copies') }}
 ),
 
 changes as (
@@ -50,10 +50,10 @@ changes as (
         user_id,
         anonymous_id
     from {{ stored_events() }} as events
-    where stored_row in (select sent_again.stored_row from sent_again)
+    where stored_row in (select touched_copies.stored_row from touched_copies)
 ),
 
-devices as (
+touched_devices as (
     select
         anonymous_id,
         min(event_ts) as changed_from,
@@ -64,4 +64,4 @@ devices as (
     group by anonymous_id
 )
 
-select * from devices
+select * from touched_devices

@@ -9,7 +9,7 @@ with keys as (
     from {{ ref('stg_events_changed') }}
 ),
 
-sent_again as (
+touched_copies as (
     select
         stored_row,
         event_ts
@@ -23,4 +23,4 @@ sent_again as (
         )
 )
 
-select * from sent_again
+select * from touched_copies
