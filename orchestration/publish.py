@@ -22,6 +22,8 @@ PICTURES = "pictures"
 """The folder that holds pictures and nothing else."""
 _DRAFT = ".marts-"
 """How the name of a file begins that is to become the published one; its publication's id follows."""
+_STORAGE_VERSION = "v1.4.0"
+"""Else it would be the warehouse's own, in which no client before DuckDB 1.5 reads."""
 
 Pages = Callable[[duckdb.DuckDBPyConnection, datetime], Mapping[str, str]]
 """What people read beside the marts, by path below ``published/``, of a warehouse and the time of publication, UTC."""
@@ -278,7 +280,8 @@ def _transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _attached(connection: duckdb.DuckDBPyConnection, path: Path, mode: str = "read_write") -> Iterator[None]:
-    connection.execute(f"attach '{path}' as published ({mode})")
+    # A file of a newer version is refused, as one that cannot be read.
+    connection.execute(f"attach '{path}' as published ({mode}, storage_version '{_STORAGE_VERSION}')")
     try:
         yield
     finally:

@@ -159,6 +159,28 @@ def test_marts_as_they_are_published_are_not_written_again(settings: Settings) -
     assert (parquet / "events" / "events.parquet").exists()
 
 
+def test_an_older_duckdb_opens_it(settings: Settings) -> None:
+    path, newer = settings.published / "marts.duckdb", settings.root / "newer.duckdb"
+    with connect(settings) as connection:
+        publish(connection, settings, run_id="first", gates=[PASSED])
+        assert storage_version(path) == "v1.4.0+"
+        connection.execute(f"attach '{path}' as old (read_only)")
+        connection.execute(f"attach '{newer}' as new (storage_version 'v1.5.0')")
+        connection.execute("copy from database old to new")
+        connection.execute("detach old")
+        connection.execute("detach new")
+        newer.replace(path)
+        publish(connection, settings, run_id="second", gates=[PASSED])
+    assert storage_version(path) == "v1.4.0+"
+    assert published(settings, "select run_id from ops.publications order by all") == [("first",), ("second",)]
+
+
+def storage_version(path: Path) -> str:
+    query = "select tags['storage_version'] from duckdb_databases() where database_name = 'marts'"
+    with duckdb.connect(str(path), read_only=True) as reader:
+        return str(reader.execute(query).fetchall()[0][0])
+
+
 def test_the_export_before_goes_with_the_next_night_whatever_that_brings(settings: Settings) -> None:
     exports = settings.published / ".parquet"
     with connect(settings) as connection:
