@@ -107,7 +107,7 @@ class Expression:
         # The names of all canonical columns are read as expressions for each new shape of JSON.
         if statement not in _TREES:
             _TREES[statement] = self._scalar(f"select json_serialize_sql({literal(statement)})")
-        return dict(json.loads(_TREES[statement]))
+        return dict(json.loads(_TREES[statement], object_hook=_with_children))
 
     def _scalar(self, query: str) -> str:
         # No bound parameters: DuckDB imports pandas for them, which costs a second.
@@ -165,6 +165,15 @@ class Expression:
         return self._scalar(f"select json_deserialize_sql(cast({tree} as json))").removeprefix("SELECT ")
 
 
+def _with_children(node: dict[str, Any]) -> dict[str, Any]:
+    """The same node, with a function's arguments as its children: DuckDB 1 writes it so, and 2 still reads it."""
+    if "arguments" in node:
+        node["children"] = [argument["expression"] for argument in node.pop("arguments")]
+        # It repeats catalog, schema and name, and would win over them.
+        del node["qualified_name"]
+    return node
+
+
 def _nodes(value: Any) -> Iterator[dict[str, Any]]:
     if isinstance(value, dict):
         if "class" in value:
@@ -208,6 +217,9 @@ def _resolved(value: Any, expand: Callable[[str, dict[str, Any]], dict[str, Any]
         node["children"] = [_resolved(c, expand, as_lambda=takes and i > 0) for i, c in enumerate(children)]
     if value.get("class") == "LAMBDA" and not as_lambda:
         return expand("json_extract(document, path)", {"document": node["lhs"], "path": node["expr"]})
+    if value.get("class") == "LAMBDA":
+        # DuckDB 2 takes an arrow for a lambda no more.
+        node["syntax_type"] = "LAMBDA_KEYWORD"
     if value.get("class") == "FUNCTION" and value["function_name"].lower() == "timezone" and len(node["children"]) == 2:
         zone, time = node["children"]
         if zone["class"] != "CONSTANT":
@@ -252,8 +264,15 @@ def _wants_numbers(node: dict[str, Any]) -> bool:
         return node["function_name"] in _ARITHMETIC
     if node["class"] in ("COMPARISON", "BETWEEN") or node["type"] in ("COMPARE_IN", "COMPARE_NOT_IN"):
         constants = [n for n in _nodes(list(node.values())) if n["class"] == "CONSTANT"]
-        return not any(n["value"]["type"]["id"] == "VARCHAR" for n in constants)
+        return not any(_is_text(n) for n in constants)
     return False
+
+
+def _is_text(constant: dict[str, Any]) -> bool:
+    if "literal" in constant:
+        # DuckDB 1 writes a truth value as the cast of a text.
+        return constant["literal"]["kind"] in ("STRING", "BOOLEAN")
+    return bool(constant["value"]["type"]["id"] == "VARCHAR")
 
 
 def literal(text: str) -> str:

@@ -81,6 +81,7 @@ NUMBERS = {
     "status in (200, 304)": {"status"},
     "status in ('200', '304')": set(),
     "type = 'x'": set(),
+    "is_new = true": set(),
     "a || b": set(),
     "case when type = 'x' then price end": set(),
     "coalesce(a, b)": set(),
@@ -105,7 +106,7 @@ def test_where_numbers_are_wanted(text: str) -> None:
 def test_rendering_renames_columns_and_nothing_else() -> None:
     expression = parse("list_filter(xs, x -> x.a = a.b) || 'a' || \"a\"")
     rendered = expression.render(lambda reference, _: "_".join(("r", *reference)))
-    assert rendered == "((list_filter(r_xs, (x -> (x.a = r_a_b))) || 'a') || r_a)"
+    assert rendered == "((list_filter(r_xs, (lambda x: (x.a = r_a_b))) || 'a') || r_a)"
 
 
 @settings(max_examples=200, deadline=None)
