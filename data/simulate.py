@@ -474,7 +474,7 @@ def _break(arrivals: pa.Table, shop: Shop, rng: np.random.Generator) -> pa.Table
 
 
 def _write(path: Path, events: pa.Table, connection: duckdb.DuckDBPyConnection) -> None:
-    lines = connection.register("events", events).execute(LINES).to_arrow_table().column(0)
+    lines = connection.register("events", events).sql(LINES).to_arrow_table().column(0)
     with path.open("wb") as file, gzip.GzipFile("", "wb", 1, file, mtime=0) as zipped:
         for chunk in lines.chunks:
             zipped.write(chunk.buffers()[2])

@@ -178,7 +178,7 @@ class Warehouse:
             for table in self.compared():
                 columns = ", ".join(name for name, *_ in theirs.execute(f"describe {table}").fetchall())
                 for name, connection in (("mine", mine), ("theirs", theirs)):
-                    both.register(name, connection.execute(f"select {columns} from {table}").to_arrow_table())
+                    both.register(name, connection.sql(f"select {columns} from {table}").to_arrow_table())
                 for one, two in (("mine", "theirs"), ("theirs", "mine")):
                     rows = both.execute(f"from {one} except all from {two}").fetchall()
                     if rows:

@@ -160,7 +160,7 @@ def test_hand_set_vectors(marts: duckdb.DuckDBPyConnection, name: str, why: str,
 
 def test_where_optional_steps_stand(marts: duckdb.DuckDBPyConnection) -> None:
     query = """
-        select user_key, list_transform(step_times, x -> epoch(x) - epoch(?::timestamp)) from marts.funnel_users
+        select user_key, list_transform(step_times, lambda x: epoch(x) - epoch(?::timestamp)) from marts.funnel_users
         where funnel = 'optional B' and user_key in ('A0 C1', 'A0 B1 C2', 'A0 B1')
     """
     rows = marts.execute(query, [EPOCH]).fetchall()
@@ -170,7 +170,7 @@ def test_where_optional_steps_stand(marts: duckdb.DuckDBPyConnection) -> None:
 def test_which_of_equally_deep_paths_is_told(marts: duckdb.DuckDBPyConnection) -> None:
     """A row of the README's table; windowFunnel tells the depth alone."""
     query = """
-        select funnel, list_transform(step_times, x -> epoch(x) - epoch(?::timestamp)) from marts.funnel_users
+        select funnel, list_transform(step_times, lambda x: epoch(x) - epoch(?::timestamp)) from marts.funnel_users
         where user_key = 'A0 A1 B2' and funnel in ('plain', 'posthog', 'mixpanel')
     """
     assert dict(marts.execute(query, [EPOCH]).fetchall()) == {"plain": [0, 2], "posthog": [1, 2], "mixpanel": [0, 2]}
@@ -183,7 +183,7 @@ def test_paths_equal_plain_python(marts: duckdb.DuckDBPyConnection, name: str) -
     rows = marts.execute(
         """
         select user_key, steps_completed, breakdown,
-            list_transform(step_times, x -> epoch(x) - epoch(?::timestamp))
+            list_transform(step_times, lambda x: epoch(x) - epoch(?::timestamp))
         from marts.funnel_users where funnel = ?
         """,
         [EPOCH, name],
