@@ -11,7 +11,9 @@ from orchestration.settings import Settings
 # The kind of error stands first on its line: what follows may quote anyone's data.
 _BROKEN = re.compile(
     r"^\W*(IO|Serialization|TransactionContext|INTERNAL|FATAL) Error\b.*"
-    r"(corrupt|checksum|not a valid DuckDB|could not read (enough|all) bytes|truncated|replaying WAL|deserializ)",
+    r"(corrupt|checksum|not a valid DuckDB|could not read (enough|all) bytes|truncated|replaying WAL|deserializ)"
+    # To DuckDB 2 a checksum is of no kind.
+    r"|^\W*Corrupt database file\b",
     re.IGNORECASE | re.MULTILINE,
 )
 _NOT_BROKEN = re.compile(r"could not set lock|conflicting lock|no space left|out of memory", re.IGNORECASE)

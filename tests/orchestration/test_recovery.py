@@ -141,6 +141,7 @@ def test_what_is_not_broken_is_not_given_up(settings: Settings) -> None:
         "users: Runtime Error in model users\n  IO Error: Corrupt database file: computed checksum 1 does not match 2"
     )
     assert is_broken(block)
+    assert is_broken("Corrupt database file: computed checksum 1 does not match stored checksum 2 in block at 4096")
     assert not suspect(settings, f"IO Error: could not read enough bytes from file '{settings.lake}/events/a.parquet'")
     code = "import duckdb, sys; c = duckdb.connect(sys.argv[1]); print('open', flush=True); sys.stdin.read()"
     command = [sys.executable, "-c", code, str(settings.warehouse)]
