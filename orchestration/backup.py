@@ -26,7 +26,7 @@ from orchestration.arrivals import local_dumps
 from orchestration.declarations import DeclarationError, Declarations
 from orchestration.nights.lock import NightRunning, hold, lock_file
 from orchestration.settings import Settings
-from orchestration.warehouse import OPS_RECORDS, PREDICTED, connect
+from orchestration.warehouse import OPS_RECORDS, PREDICTED, STORAGE_VERSION, connect
 
 RECORDS = ".avila/records.duckdb"
 RECORD_TABLES = (
@@ -168,7 +168,7 @@ def _copy_records(settings: Settings, target: Path) -> Path:
     try:
         with duckdb.connect() as connection:
             connection.execute(f"attach '{settings.warehouse}' as warehouse (read_only)")
-            connection.execute(f"attach '{target}' as records")
+            connection.execute(f"attach '{target}' as records (storage_version '{STORAGE_VERSION}')")
             tables = _tables(connection, "warehouse")
             for table in RECORD_TABLES:
                 if table in tables:

@@ -18,14 +18,13 @@ import duckdb
 from orchestration.disk import sync
 from orchestration.ingestion.expressions import literal
 from orchestration.settings import Settings
-from orchestration.warehouse import threads_for
+from orchestration.warehouse import STORAGE_VERSION, threads_for
 
 GROWN = 1.4
 """The file is copied when it is so many times as large as the last copy was."""
 MOSTLY_USED = 1.1
 """A file whose size is at most so many times that of the blocks in use counts as a copy where there was none: it has
 just been built."""
-_STORAGE_VERSION = "v1.5.0"
 
 
 class CopyDiffers(Exception):  # noqa: N818 - reads as what happened
@@ -70,7 +69,7 @@ def compact(settings: Settings) -> Compaction | None:
         config: dict[str, Any] = {"memory_limit": settings.memory_limit, "threads": threads_for(settings)}
         with duckdb.connect(config=config) as connection:
             connection.execute(f"attach {literal(str(warehouse))} as old (read_only)")
-            connection.execute(f"attach {literal(str(draft))} as new (storage_version '{_STORAGE_VERSION}')")
+            connection.execute(f"attach {literal(str(draft))} as new (storage_version '{STORAGE_VERSION}')")
             connection.execute("copy from database old to new")
             connection.execute("checkpoint new")
             if _rows(connection, "old") != _rows(connection, "new"):

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from orchestration.nights.compaction import compact
+from orchestration.warehouse import STORAGE_VERSION
 from tests.conftest import Load
 from tests.dbt_project.histories import FUNNELS, Project, Warehouse
 
@@ -46,7 +47,7 @@ def live_bytes(warehouse: Path, scratch: Path) -> int:
     scratch.unlink(missing_ok=True)
     with duckdb.connect() as connection:
         connection.execute(f"attach '{warehouse}' as old (read_only)")
-        connection.execute(f"attach '{scratch}' as new (storage_version 'v1.5.0')")
+        connection.execute(f"attach '{scratch}' as new (storage_version '{STORAGE_VERSION}')")
         connection.execute("copy from database old to new")
         connection.execute("checkpoint new")
     return scratch.stat().st_size
