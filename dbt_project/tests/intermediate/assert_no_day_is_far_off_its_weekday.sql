@@ -3,7 +3,7 @@
 {{ config(
     severity=gate_severity('volume'),
     meta={
-        'cure': 'Load the dumps of these days again, or let the days pass with `gates: {volume: warn}`.',
+        'cure': 'Load the dumps of these days again. `gates: {volume: …}` says whether such days block.',
         'dagster': {'ref': {'name': 'int_source_days'}},
     },
 ) }}
