@@ -380,11 +380,13 @@ def _delimiter(text: str, path: Path, quote: str) -> str:
     best, best_score = by_name, 0.0
     for candidate in (by_name, ",", "\t", ";", "|"):
         rows = itertools.islice(_csv(text, Dialect(delimiter=candidate, quote=quote, escape=quote)), 200)
-        widths = Counter(map(len, rows))
-        if not widths:
+        sizes = list(map(len, rows))
+        if not sizes:
             break
-        width, count = widths.most_common(1)[0]
-        score = count / widths.total() if width > 1 else 0.0
+        width, count = Counter(sizes).most_common(1)[0]
+        score = count / len(sizes) if width > 1 else 0.0
+        if sizes[0] == 1:  # a decimal comma splits every record but the header
+            score *= 0.9
         if score > best_score + 0.01:
             best, best_score = candidate, score
     return best

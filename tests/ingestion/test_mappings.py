@@ -182,6 +182,15 @@ def test_a_row_on_which_an_expression_fails_is_rejected_and_says_which(bench: Be
     assert outcome.reasons == ["event_ts: the expression fails on this row: ts is 'never'"]
 
 
+def test_decimal_commas_are_not_taken_for_the_delimiter(bench: Bench) -> None:
+    outcome = bench.load(
+        "a.csv",
+        "ts;ev;u;price\n" + "2020-01-01;v;u;0,50\n" * 300,
+        columns={**COLUMNS, "revenue": "replace(price, ',', '.')"},
+    )
+    assert (outcome.loaded.rows, outcome.events[0]["revenue"]) == (300, Decimal("0.5"))
+
+
 def test_a_null_is_no_failure(bench: Bench) -> None:
     outcome = bench.load("a.csv", "ts,ev,u,x\n2020-01-01,v,u,\n", columns={**COLUMNS, "item_id": "upper(x)"})
     assert [event["item_id"] for event in outcome.events] == [None]
