@@ -90,6 +90,8 @@ def of_value(
     for said, plainly in _PLAINLY:
         expected = re.sub(said, plainly, expected)
     given = detail["input"]
+    if detail["type"] == "string_type" and given is None:
+        expected += '; no value is written "null", with the quotes'
     shown = f" (it is {given!r})" if isinstance(given, str | int | float | bool) else ""
     if detail["type"] == "literal_error" and isinstance(given, str):
         near = difflib.get_close_matches(given, re.findall(r"'([^']*)'", expected), n=1, cutoff=0.5)

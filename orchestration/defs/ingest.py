@@ -27,8 +27,9 @@ from orchestration.audits import gate
 from orchestration.data_docs import PAGE, Suite, drop
 from orchestration.dumps import check_dumps, dumps_of, inputs_of, measure
 from orchestration.house import open_house
+from orchestration.ingestion.fields import UNMATCHED
 from orchestration.ingestion.lake import Lake, Progress, RejectReason
-from orchestration.ingestion.sources import Source
+from orchestration.ingestion.sources import AMOUNT_COLUMNS, Source
 from orchestration.nights.recovery import last_recovery
 from orchestration.nights.retries import TRIES, again, retried
 from orchestration.nights.runs import start_run
@@ -205,11 +206,18 @@ def too_many_rejects(name: str, share: float, limit: float, reasons: Sequence[Re
             f"  {found.count:,} rows: {found.reason}",
             f"    {found.file}:{found.row_number}  {raw[:RAW_SHOWN]}{'…' if len(raw) > RAW_SHOWN else ''}",
         ]
+    said.append("  Filter such rows with `where:`, mend the expression, or raise `rejects: {max_share: …}`.")
+    if any(found.reason == UNMATCHED for found in reasons):
+        said.append("  `where:` is asked of lines that match the pattern; one that ends with `|.*` matches all.")
+    undeclared = set(AMOUNT_COLUMNS) - set(HOUSE.declarations.sources[name].columns)
+    said += [
+        f'  {column} is the dump\'s own column of this name; `columns: {{{column}: "null"}}` leaves it out.'
+        for column in sorted(undeclared & {found.reason.split()[0] for found in reasons})
+    ]
     files = HOUSE.settings.lake / "rejects" / "*.parquet"
     return "\n".join(
         [
             *said,
-            "  Filter such rows with `where:`, mend the expression, or raise `rejects: {max_share: …}`.",
             f"  All of them: .venv/bin/duckdb -c \"from '{files}' where source = '{name}'\"",
         ]
     )

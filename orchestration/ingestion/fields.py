@@ -22,6 +22,8 @@ SHORT = 1 << 10
 """How long a value may be that is repeated for each item of a longer document."""
 RETYPE = "\ufdd3"
 """The fault of a row that proves a column of whole numbers to hold others; the column's name follows."""
+UNMATCHED = "does not match the pattern"
+"""The fault of a line of text."""
 
 _ZONE = r":\d\d(\.\d*)?\s*([Zz]|UTC|GMT|[+-]\d\d?(:?\d\d)?)\s*$"
 """How a text of a time ends that carries its zone."""
@@ -260,7 +262,7 @@ class Fields:
         groups = ", ".join(literal(name) for name in _group_names(self.shape.pattern))
         fault = (
             f"case {marks} when not regexp_matches(line, {pattern}) "
-            f"then case when {blank} else 'does not match the pattern' end end"
+            f"then case when {blank} else {literal(UNMATCHED)} end end"
         )
         nulls = ", ".join(map(literal, ("", *self.shape.dialect.null_values)))
         values = [f"g.{quoted(name)}" for name in _group_names(self.shape.pattern)]

@@ -29,6 +29,11 @@ sources:
   messy:
     path: landing/messy/*.csv
     {COLUMNS}
+  lines:
+    path: landing/lines/*.txt
+    format: text
+    pattern: '^E (?P<ts>\\S+) (?P<event>\\w+) (?P<user_id>\\w+) (?P<Revenue>\\w+)'
+    {COLUMNS}
   former:
     path: landing/former/*.csv
     removed_files: withdraw
@@ -64,6 +69,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "shop/a.csv": SHOP,
         "rotten/a.parquet": "PAR1, but no more than that",
         "messy/a.csv": HEADER + "soon,view,u1,\n" * 3 + "2024-01-01,,u1,\n" * 2 + "2024-01-01,view,u1,\n",
+        "lines/a.txt": "H a header\nE 2024-01-01 view u1 FALSE\n",
         "former/a.csv": HEADER + "2024-01-01 08:00:00,view,f1,\n",
         "days/a.csv": HEADER + "2024-01-01,view,u1,\n" * 3 + "2024-01-02,view,u1,\n",
     }
@@ -115,6 +121,8 @@ def test_too_many_rejects_are_explained(blocked: Night, root: Path) -> None:
     assert "2 rows: event_name is missing" in said
     assert "Filter such rows with `where:`" in said
     assert f"from '{root}/lake/rejects/*.parquet' where source = 'messy'" in said
+    assert "`where:` is asked of lines that match the pattern; one that ends with `|.*` matches all." in said
+    assert "revenue is the dump's own column of this name;" in said
 
 
 def test_a_failure_is_told_once(blocked: Night, mended: Night) -> None:

@@ -80,6 +80,11 @@ MISTAKES: dict[str, tuple[str, int, str]] = {
     "a look-back": (MINIMAL + "rfm: {lookback: 3}\n", 4, "did you mean `lookback_days`?"),
     "a grain": (MINIMAL + "cohorts: {grains: daily}\n", 4, "'week' or 'month' (it is 'daily'); did you mean day?"),
     "a text for a list": (MINIMAL + "funnels: {f: {steps: a}}\n", 4, "`funnels.f.steps`: expected a list (it is 'a')"),
+    "no text": (
+        MINIMAL + "    columns: {revenue: null}\n",
+        4,
+        '`sources.web.columns.revenue`: expected a string; no value is written "null", with the quotes',
+    ),
     "a list for a mapping": (MINIMAL + "    columns: [a]\n", 4, "expected a mapping of keys to values"),
     "a column no event has": (
         MINIMAL + "funnels:\n  buy:\n    steps: [a, {event: b, where: 'revenu > 1'}]\n",
