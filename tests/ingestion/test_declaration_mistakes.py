@@ -25,6 +25,7 @@ MISTAKES: dict[str, tuple[str, int, str]] = {
     ),
     "an unknown zone": (MINIMAL + "    timezone: Europe/Londn\n", 4, "did you mean Europe/London"),
     "an unknown reporting zone": ("reporting_timezone: Mars\n" + MINIMAL, 1, "'Mars' is not an IANA time zone"),
+    "the machine's own zone": ("reporting_timezone: localtime\n" + MINIMAL, 1, "'localtime' is not an IANA time zone"),
     "an unknown preset": (MINIMAL + "    preset: segmnt\n", 4, "there is no preset 'segmnt'; did you mean segment?"),
     "an unknown format": (MINIMAL + "    format: xml\n", 4, "'csv', 'jsonl'"),
     "an unknown encoding": (MINIMAL + "    encoding: utf9\n", 4, "'utf9' is not a text encoding"),
