@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import duckdb
+
 from orchestration.graph import is_incremental, is_region, models_of, parents_of
 
 _VARIABLE = re.compile(r"""var\(\s*['"](\w+)['"]""")
@@ -41,6 +43,8 @@ def fingerprints(manifest: Mapping[str, Any], variables: Mapping[str, Any]) -> d
                 [fingerprint(parent) for parent in sorted(parents_of(node, models))],
                 columns if node["config"].get("contract", {}).get("enforced") else None,
                 increments if is_incremental(node) else None,
+                # Time zones are its own, and change with it.
+                duckdb.__version__,
             ]
             found[unique_id] = hashlib.sha256(json.dumps(definition, sort_keys=True).encode()).hexdigest()
         return found[unique_id]
