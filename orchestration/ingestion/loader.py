@@ -100,7 +100,7 @@ class Loader:
 
         Args:
             path: The file.
-            shape: What `shapes.inspect` found.
+            shape: What `inspection.inspect` found.
             file: How the lake calls it.
             load_id: The load it becomes.
             target: A Parquet file in a directory of the loader's own. Rejects go to the same name with the

@@ -128,7 +128,7 @@ class Mapping:
         """The query for the files of one shape.
 
         Args:
-            shape: From `shapes.inspect`.
+            shape: From `inspection.inspect`.
             as_number: Columns whose sample held whole numbers only, but which are known to hold others.
 
         Raises:

@@ -3,7 +3,7 @@
 import itertools
 import json
 
-from orchestration.ingestion import shapes
+from orchestration.ingestion import inspection
 from orchestration.ingestion.catalog import File, Load, id_of
 from orchestration.ingestion.expressions import Reference
 from orchestration.ingestion.faults import UnreadableFileError
@@ -67,7 +67,7 @@ class Plan:
         self._landing.bring(wanted)
         for name in wanted:
             try:
-                shape = shapes.inspect(self._landing.path(name), self._source, mapping.wanted)
+                shape = inspection.inspect(self._landing.path(name), self._source, mapping.wanted)
                 if shape.columns or shape.layout != "csv":
                     mapping.query(shape)
             except UnreadableFileError as error:

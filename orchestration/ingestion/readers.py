@@ -27,7 +27,7 @@ def feed(path: Path, source: Source, shape: Shape, *, careful: bool) -> tuple[St
     Args:
         path: The file.
         source: How it is declared.
-        shape: What `shapes.inspect` found.
+        shape: What `inspection.inspect` found.
         careful: Look at each record, and mark those the parser would stumble over. Slower: for a second try.
 
     Returns:
@@ -64,7 +64,7 @@ def relation(path: Path, shape: Shape, *, careful: bool) -> str:
 
     Args:
         path: A pipe with what `feed` gives; for Parquet the file itself.
-        shape: What `shapes.inspect` found.
+        shape: What `inspection.inspect` found.
         careful: As for `feed`.
     """
     if shape.layout == "parquet":

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from orchestration.declarations import PLACEHOLDER_IDS, Declarations
-from orchestration.ingestion import shapes
+from orchestration.ingestion import inspection
 from orchestration.ingestion.lake import Lake, LoadReport
 from orchestration.ingestion.loader import Loaded, Loader, connect
 from orchestration.ingestion.mappings import Mapping
@@ -116,7 +116,7 @@ class Bench:
         path.write_bytes(content.encode() if isinstance(content, str) else content)
         declared = source(**options)
         mapping = self._mappings.setdefault(declared.model_dump_json(), Mapping(declared, self.connection))
-        shape = shapes.inspect(path, declared, mapping.wanted)
+        shape = inspection.inspect(path, declared, mapping.wanted)
         target = self.root / "out.parquet"
         rejects = target.with_suffix(".rejects")
         rejects.unlink(missing_ok=True)

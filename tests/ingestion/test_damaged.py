@@ -7,7 +7,7 @@ import lzma
 import pyarrow as pa
 import pytest
 
-from orchestration.ingestion.shapes import UnreadableFileError
+from orchestration.ingestion.faults import UnreadableFileError
 from tests.ingestion.conftest import Bench, House
 from tests.ingestion.test_hostile import GOOD, HEADER, kept
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from orchestration.ingestion import shapes
+from orchestration.ingestion import inspection, shapes
 from orchestration.ingestion.expressions import Expression
 from orchestration.ingestion.mappings import Mapping, MappingError
 from tests.ingestion.conftest import COLUMNS, Bench, House, source
@@ -291,7 +291,7 @@ def test_a_mapping_is_parsed_once_for_all_files(bench: Bench, monkeypatch: pytes
     declared = source(columns={**COLUMNS, "item_id": "upper(x)"})
     mapping = Mapping(declared, bench.connection)
     (bench.root / "a.csv").write_text("ts,ev,u,x\n1,2,3,4\n")
-    shape = shapes.inspect(bench.root / "a.csv", declared)
+    shape = inspection.inspect(bench.root / "a.csv", declared)
     first = mapping.query(shape)
     monkeypatch.setattr(Expression, "__init__", None)
     assert mapping.query(shape) is first

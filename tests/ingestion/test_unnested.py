@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from orchestration.ingestion import shapes
+from orchestration.ingestion import inspection
 from orchestration.ingestion.loader import Loader, connect
 from orchestration.ingestion.mappings import Mapping
 from tests.ingestion.conftest import COLUMNS, Bench, rows_of, source
@@ -43,7 +43,7 @@ def test_what_is_long_beside_an_unnested_list_is_not_repeated_for_each_item(tmp_
     declared = source(unnest="a", columns={**COLUMNS, "item_id": "length(d)"})
     with connect(memory_limit="200MB", threads=1, spill=tmp_path / "spill") as connection:
         mapping = Mapping(declared, connection)
-        shape = shapes.inspect(path, declared, mapping.wanted)
+        shape = inspection.inspect(path, declared, mapping.wanted)
         target = tmp_path / "out.parquet"
         loaded = Loader(mapping, connection).load(path, shape, file="a", load_id="load", target=target)
     assert (loaded.rows, loaded.rejected) == (800, 0)
