@@ -11,10 +11,10 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from orchestration.backup import RECORD_TABLES, BackupFailed, restore, save
+from orchestration.backup import RECORD_TABLES, RECORDS, BackupFailed, restore, save
 from orchestration.nights.lock import lock_file
 from orchestration.settings import PROJECT_ROOT, Settings
-from orchestration.warehouse import connect
+from orchestration.warehouse import STORAGE_VERSION, connect
 from tests.orchestration.publishing import build
 
 
@@ -83,6 +83,15 @@ def test_what_cannot_be_built_again_comes_back(house: Settings, tmp_path: Path) 
         marts = "select count(*) from duckdb_tables() where schema_name = 'marts'"
         assert connection.execute(marts).fetchall() == [(0,)]
     assert [path.name for path in backup.path.parent.iterdir()] == [backup.path.name]
+
+
+def test_its_records_are_of_the_warehouses_version(house: Settings, tmp_path: Path) -> None:
+    """Not of that which DuckDB writes by itself: what one of its versions saved, another may have to restore."""
+    with tarfile.open(save(house, tmp_path / "backups").path) as tar:
+        tar.extract(RECORDS, tmp_path, filter="data")
+    query = "select tags['storage_version'] from duckdb_databases() where database_name = 'records'"
+    with duckdb.connect(str(tmp_path / RECORDS), read_only=True) as connection:
+        assert connection.execute(query).fetchall() == [(f"{STORAGE_VERSION}+",)]
 
 
 def test_dumps_may_be_left_out(house: Settings, tmp_path: Path) -> None:
