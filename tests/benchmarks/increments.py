@@ -1,6 +1,7 @@
 """What a night costs the models: a full build beside a bare sort of the events, and an increment beside the full build.
 
-Histories are simulated in SQL, day by day, straight into a lake: sessions of returning visitors, half of whom log in on
+A history grows in two ways. A larger shop has more news every day, and its nights cost more; an older shop has as much
+to tell as before, and what its nights cost more is the price of the history. Histories are simulated in SQL, day by day, straight into a lake: sessions of returning visitors, half of whom log in on
 the way, with copies that come again a day later. CPU seconds are those of a whole process, dbt and its start included.
 """
 
@@ -27,6 +28,8 @@ from orchestration.warehouse import connect, run_dbt
 
 FIRST_DAY = date(2025, 1, 1)
 DAYS = 180
+LATEST = 160
+"""The latest events come so many days late."""
 MODELS = (
     "int_events_identified int_user_activity int_activity_sessionized sessions user_days users cohort_retention "
     "rfm_scores funnel_users funnel_steps events"
@@ -97,11 +100,13 @@ class Shop:
     Args:
         root: The data directory.
         events: How many, over all days.
+        days: How many those are, 160 at least.
     """
 
-    def __init__(self, root: Path, events: int) -> None:
+    def __init__(self, root: Path, events: int, days: int = DAYS) -> None:
         self.settings = Settings(data_dir=root)
-        self._sessions = events // DAYS // 8
+        self._days = days
+        self._sessions = events // days // 8
         self._users = max(events // 50, 1)
         self._loads: list[str] = []
         self.settings.lake.mkdir(parents=True, exist_ok=True)
@@ -129,14 +134,17 @@ class Shop:
     def land_history(self) -> None:
         """All days but the last, but for what comes late; one event in a hundred comes again a day later."""
         late = "hash(s, i, 7) % 50 != 0"
-        for day in range(DAYS - 1):
-            self.land((day, "true" if day < DAYS - 4 and day != 20 else late), load=f"day-{day}")
+        for day in range(self._days - 1):
+            whole = day < self._days - 4 and day != self._days - LATEST
+            self.land((day, "true" if whole else late), load=f"day-{day}")
 
     def land_night(self) -> None:
         """The last day; the late events of the three days before; some 150 days late; copies of the day before."""
         late = "hash(s, i, 7) % 50 = 0"
-        parts = [(DAYS - 1, "true"), *((DAYS - 1 - back, late) for back in (1, 2, 3))]
-        self.land(*parts, (20, f"{late} and s < 500"), (DAYS - 2, "hash(s, i, 8) % 100 = 0"), load="night")
+        last = self._days - 1
+        parts = [(last, "true"), *((last - back, late) for back in (1, 2, 3))]
+        parts += [(self._days - LATEST, f"{late} and s < 500"), (last - 1, "hash(s, i, 8) % 100 = 0")]
+        self.land(*parts, load="night")
 
 
 def variables() -> dict[str, Any]:
