@@ -5,6 +5,7 @@
        unique_key: what tells rows apart.
        meta.region, meta.moment: the stored rows that the model's SQL recomputes, as for `in_region`; without, all.
        meta.or_where: a condition on others that it recomputes, too.
+       meta.or_named: whether it recomputes others that no condition tells, and names them by its rows.
        meta.stored_in: a model that has read these rows already, in this build.
 #}
 {% macro get_incremental_touched_region_sql(arguments) -%}
@@ -21,6 +22,9 @@
             true
         {%- endif -%}
         {%- if meta.get('or_where') %} or ({{ meta.get('or_where') }}){% endif -%}
+        {%- if meta.get('or_named') %}
+            or ({{ key | join(', ') }}) in (select {{ key | join(', ') }} from {{ recomputed }})
+        {%- endif -%}
     {%- endset -%}
 
     {{ assert_key_is_unique(recomputed, key) }}

@@ -1,6 +1,8 @@
 {{ config(materialized='incremental', unique_key=['from_step', 'to_step']) }}
 
-with by_user as (
+{#- Kept at hand, the waits of all users would be as many as events. -#}
+
+with by_user as not materialized (
     select * from {{ ref('int_user_transitions') }}
     where from_step is not null
 ),

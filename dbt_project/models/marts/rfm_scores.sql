@@ -2,48 +2,47 @@
     materialized='incremental',
     unique_key=['as_of_date', 'user_key'],
     meta={
-        'region': 'purchases',
-        'moment': 'as_of_date',
+        'region': 'users',
         'or_where': 'as_of_date not in (select as_of_date from intermediate.int_rfm_dates)',
+        'or_named': true,
     },
 ) }}
 
-with as_of_dates as (
-    select * from {{ ref('int_rfm_dates') }} as dates
-    where {{ in_region('purchases', 'dates', 'as_of_date') }} {{ or_not_stored('as_of_date') }}
+{#- A change of one user moves others from fifth to fifth, but few of them. -#}
+
+with measures as (
+    select * from {{ ref('int_rfm_measures') }}
 ),
 
-purchases as (
-    select
-        *,
-        case when key_events > 0 then activity_date end as key_event_date
-    from {{ ref('user_days') }}
-    where key_events > 0 or revenue != 0
-),
+recency_fifths as ({{ fifths('recency_days') }}),
 
-measured as (
-    select
-        as_of_dates.as_of_date,
-        purchases.user_key,
-        {{ days_between('max(purchases.key_event_date)', 'as_of_dates.as_of_date') }} as recency_days,
-        cast(sum(purchases.key_events) as bigint) as frequency,
-        cast(sum(purchases.revenue) as decimal(18, 4)) as monetary
-    from as_of_dates
-    inner join purchases
-        on
-            as_of_dates.as_of_date >= purchases.activity_date
-            and as_of_dates.looks_back_to < purchases.activity_date
-    group by as_of_dates.as_of_date, purchases.user_key
-    having sum(purchases.key_events) > 0
-),
+frequency_fifths as ({{ fifths('frequency') }}),
+
+monetary_fifths as ({{ fifths('monetary') }}),
 
 scored as (
     select
-        *,
-        6 - {{ quintile('recency_days') }} as r_score,
-        {{ quintile('frequency') }} as f_score,
-        {{ quintile('monetary') }} as m_score
-    from measured
+        measures.as_of_date,
+        measures.user_key,
+        measures.recency_days,
+        measures.frequency,
+        measures.monetary,
+        6 - recency_fifths.fifth as r_score,
+        frequency_fifths.fifth as f_score,
+        monetary_fifths.fifth as m_score
+    from measures
+    {%- for measure in ['recency_days', 'frequency', 'monetary'] %}
+    {%- set fifths = measure.removesuffix('_days') ~ '_fifths' %}
+    inner join {{ fifths }}
+        on
+            measures.as_of_date = {{ fifths }}.as_of_date
+            and measures.{{ measure }} is not distinct from {{ fifths }}.{{ measure }}
+    {%- endfor %}
+    where
+        measures.r_score is null
+        or measures.r_score != 6 - recency_fifths.fifth
+        or measures.f_score != frequency_fifths.fifth
+        or measures.m_score != monetary_fifths.fifth
 ),
 
 rfm_scores as (

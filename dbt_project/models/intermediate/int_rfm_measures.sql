@@ -1,0 +1,65 @@
+{{ config(materialized='ephemeral') }}
+
+{#- Of a user without a change, what was measured as of a date stands. It is looked at again, beside its scores, where
+    another's purchase changed: scores are of all users. -#}
+
+{%- set stored_scores = stored('rfm_scores') %}
+
+with as_of_dates as (
+    select
+        *,
+        {{ 'as_of_date not in (select as_of_date from ' ~ stored_scores ~ ')' if stored_scores else 'true' }} as is_new
+    from {{ ref('int_rfm_dates') }}
+),
+
+purchases as (
+    select
+        *,
+        case when key_events > 0 then activity_date end as key_event_date,
+        {{ in_region('users', 'days', anew=not stored_scores) }} as is_touched
+    from {{ ref('user_days') }} as days
+    where key_events > 0 or revenue != 0
+),
+
+measured as (
+    select
+        as_of_dates.as_of_date,
+        purchases.user_key,
+        {{ days_between('max(purchases.key_event_date)', 'as_of_dates.as_of_date') }} as recency_days,
+        cast(sum(purchases.key_events) as bigint) as frequency,
+        cast(sum(purchases.revenue) as decimal(18, 4)) as monetary,
+        cast(null as integer) as r_score,
+        cast(null as integer) as f_score,
+        cast(null as integer) as m_score
+    from as_of_dates
+    inner join purchases
+        on
+            as_of_dates.as_of_date >= purchases.activity_date
+            and as_of_dates.looks_back_to < purchases.activity_date
+            and (as_of_dates.is_new or purchases.is_touched)
+    group by as_of_dates.as_of_date, purchases.user_key
+    having sum(purchases.key_events) > 0
+),
+
+measures as (
+    select * from measured
+    {%- if stored_scores %}
+    union all
+    select
+        as_of_date,
+        user_key,
+        recency_days,
+        frequency,
+        monetary,
+        r_score,
+        f_score,
+        m_score
+    from {{ stored_scores }} as scores
+    where
+        {{ in_region('purchases', 'scores', 'as_of_date', anew=false) }}
+        and not {{ in_region('users', 'scores', anew=false) }}
+        and as_of_date in (select as_of_dates.as_of_date from as_of_dates)
+    {%- endif %}
+)
+
+select * from measures
