@@ -28,9 +28,9 @@ measured as (
         {{ days_between('max(purchases.key_event_date)', 'as_of_dates.as_of_date') }} as recency_days,
         cast(sum(purchases.key_events) as bigint) as frequency,
         cast(sum(purchases.revenue) as decimal(18, 4)) as monetary,
-        cast(null as integer) as r_score,
-        cast(null as integer) as f_score,
-        cast(null as integer) as m_score
+        cast(null as integer) as r_score_before,
+        cast(null as integer) as f_score_before,
+        cast(null as integer) as m_score_before
     from as_of_dates
     inner join purchases
         on
@@ -51,9 +51,9 @@ measures as (
         recency_days,
         frequency,
         monetary,
-        r_score,
-        f_score,
-        m_score
+        r_score as r_score_before,
+        f_score as f_score_before,
+        m_score as m_score_before
     from {{ stored_scores }} as scores
     where
         {{ in_region('purchases', 'scores', 'as_of_date', anew=false) }}

@@ -22,27 +22,14 @@ monetary_fifths as ({{ fifths('monetary') }}),
 
 scored as (
     select
-        measures.as_of_date,
-        measures.user_key,
-        measures.recency_days,
-        measures.frequency,
-        measures.monetary,
-        6 - recency_fifths.fifth as r_score,
-        frequency_fifths.fifth as f_score,
-        monetary_fifths.fifth as m_score
+        measures.*,
+        6 - ({{ fifth_of('measures.recency_days', 'recency_fifths') }}) as r_score,
+        {{ fifth_of('measures.frequency', 'frequency_fifths') }} as f_score,
+        {{ fifth_of('measures.monetary', 'monetary_fifths') }} as m_score
     from measures
-    {%- for measure in ['recency_days', 'frequency', 'monetary'] %}
-    {%- set fifths = measure.removesuffix('_days') ~ '_fifths' %}
-    inner join {{ fifths }}
-        on
-            measures.as_of_date = {{ fifths }}.as_of_date
-            and measures.{{ measure }} is not distinct from {{ fifths }}.{{ measure }}
-    {%- endfor %}
-    where
-        measures.r_score is null
-        or measures.r_score != 6 - recency_fifths.fifth
-        or measures.f_score != frequency_fifths.fifth
-        or measures.m_score != monetary_fifths.fifth
+    inner join recency_fifths on measures.as_of_date = recency_fifths.as_of_date
+    inner join frequency_fifths on measures.as_of_date = frequency_fifths.as_of_date
+    inner join monetary_fifths on measures.as_of_date = monetary_fifths.as_of_date
 ),
 
 rfm_scores as (
@@ -69,6 +56,11 @@ rfm_scores as (
             else 'lost'
         end as segment
     from scored
+    where
+        r_score_before is null
+        or r_score != r_score_before
+        or f_score != f_score_before
+        or m_score != m_score_before
 )
 
 select * from rfm_scores
