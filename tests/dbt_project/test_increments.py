@@ -241,6 +241,37 @@ def test_an_entry_that_converts_on_a_later_day_moves_its_own() -> None:
     assert differences("Kathmandu", ENTRY_THAT_CONVERTS_LATE) == []
 
 
+def buys(person: str, times: int) -> list[Happened]:
+    return [at(number, f"{person}-{number}", person, "purchase", revenue=times) for number in range(times)]
+
+
+# Who bought least comes late, and who bought most goes: all others are in higher fifths, as of months long over.
+SCORES_THAT_MOVE = [
+    night(buys("ada", 2), buys("bob", 3), buys("cyd", 4), buys("dan", 5), [at(0, "1", "gus", day=93)]),
+    night([at(0, "2", "gus", day=180)]),
+    night(buys("eve", 1), went=(3, 5)),
+]
+
+
+def test_scores_move_as_others_come_and_go() -> None:
+    assert differences("Kathmandu", SCORES_THAT_MOVE) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "mutation",
+    [
+        ("int_rfm_measures", "{{ in_region('purchases', 'scores', 'as_of_date', anew=false) }}\n", "false\n"),
+        ("int_rfm_measures", "and as_of_date in (select as_of_dates.as_of_date from as_of_dates)", ""),
+        ("rfm_scores", "or r_score != r_score_before", ""),
+        ("get_incremental_touched_region_sql", "if meta.get('or_named')", "if false"),
+    ],
+)
+def test_scores_that_stay_are_caught(mutation: tuple[str, str, str]) -> None:
+    mutant = project("Kathmandu").but_for(*mutation)
+    assert any("marts.rfm_scores" in found for found in differences("Kathmandu", SCORES_THAT_MOVE, mutant))
+
+
 def test_labels_that_no_counted_user_has_move_and_the_first_of_two_visits_stays() -> None:
     """PostHog leaves ada out of all time, for her best path meets an exclusion, but counts her on her first day. Of two
     visits of dan's that begin at one instant, one seemed to be his until bob came."""

@@ -1,6 +1,7 @@
 {{ config(materialized='ephemeral') }}
 
-{#- No more than an event's key and its moment is read of the many that are stored: their ids are long. -#}
+{#- No more than an event's key and its moment is read of the many that are stored: their ids are long. An inner join
+    hands the keys to the scan. -#}
 
 with keys as (
     select distinct
@@ -11,16 +12,13 @@ with keys as (
 
 touched_copies as (
     select
-        stored_row,
-        event_ts
+        events.stored_row,
+        events.event_ts
     from {{ stored_events() }} as events
-    where
-        (source, event_id) in (
-            select
-                keys.source,
-                keys.event_id
-            from keys
-        )
+    inner join keys
+        on
+            events.event_id = keys.event_id
+            and events.source = keys.source
 )
 
 select * from touched_copies
