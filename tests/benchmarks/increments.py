@@ -1,8 +1,9 @@
 """What a night costs the models: a full build beside a bare sort of the events, and an increment beside the full build.
 
-A history grows in two ways. A larger shop has more news every day, and its nights cost more; an older shop has as much
-to tell as before, and what its nights cost more is the price of the history. Histories are simulated in SQL, day by day, straight into a lake: sessions of returning visitors, half of whom log in on
-the way, with copies that come again a day later. CPU seconds are those of a whole process, dbt and its start included.
+A history grows in two ways. A larger shop has more news every day, and its nights cost more; an older shop has as
+much to tell as before, and what its nights cost more is the price of the history. Histories are simulated in SQL, day
+by day, straight into a lake: sessions of returning visitors, half of whom log in on the way, with copies that come
+again a day later. CPU seconds are those of a whole process, dbt and its start included.
 """
 
 import argparse

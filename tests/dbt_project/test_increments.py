@@ -263,7 +263,7 @@ def test_scores_move_as_others_come_and_go() -> None:
     [
         ("int_rfm_measures", "{{ in_region('purchases', 'scores', 'as_of_date', anew=false) }}\n", "false\n"),
         ("int_rfm_measures", "and as_of_date in (select as_of_dates.as_of_date from as_of_dates)", ""),
-        ("rfm_scores", "or r_score != r_score_before", ""),
+        ("rfm_scores", "r_score_before is null\n        or", "r_score_before is null\n        and"),
         ("get_incremental_touched_region_sql", "if meta.get('or_named')", "if false"),
     ],
 )
