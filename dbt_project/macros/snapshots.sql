@@ -1,45 +1,31 @@
 {# What the rows of a model with `known_from` and `known_until` say at each cutoff, as `as_of` beside its columns, of the
-   users that the cutoff looks at: in an increment, at all cutoffs for users with a change, and for the others at those
-   of which nothing, or another share of the users, is stored. #}
+   users whose snapshots are due. #}
 {% macro known_at_cutoffs(name) -%}
-    {%- set snapshots = stored('user_snapshots', 'features') %}
-    {%- set is_touched = in_region('users', 'known', anew=not snapshots) %}
     select
-        cutoffs.as_of,
-        cutoffs.one_user_in,
+        due.as_of,
+        due.one_user_in,
         known.*
-    from (
-        select known.*, {{ place_in_sample('user_key') }} as place from {{ ref(name) }} as known
-        where {{ is_touched }}
-    ) as known
-    inner join {{ ref('int_cutoffs') }} as cutoffs on {{ is_seen_at_cutoff('known.place') }}
-    {%- if snapshots %}
-    union all
-    select
-        cutoffs.as_of,
-        cutoffs.one_user_in,
-        known.*
-    from (
-        {#- Most nights ask for now alone, which looks at every user: no place needs to be worked out. #}
-        select known.*, cast(null as bigint) as place from {{ ref(name) }} as known
-        where not {{ is_touched }}
-    ) as known
-    inner join (
-        select cutoffs.* from {{ ref('int_cutoffs') }} as cutoffs
-        where (cutoffs.as_of, cutoffs.one_user_in) not in (
-            select stored.as_of, stored.one_user_in from {{ snapshots }} as stored
-        )
-    ) as cutoffs on {{ is_seen_at_cutoff(place_in_sample('known.user_key')) }}
-    {%- endif %}
+    from {{ ref(name) }} as known
+    inner join {{ ref('int_snapshots_due') }} as due
+        on
+            known.user_key = due.user_key
+            and {{ is_seen_at('due.as_of') }}
 {%- endmacro %}
 
 
-{# Whether a cutoff looks at the user of a row with `known_from` and `known_until`, whose place in samples is given, and
-   sees the row. #}
-{% macro is_seen_at_cutoff(place) -%}
-    cutoffs.as_of > known.known_from
-    and cutoffs.as_of <= coalesce(known.known_until, cast('9999-12-31' as date))
-    and (cutoffs.one_user_in = 1 or {{ place }} % cutoffs.one_user_in = 0)
+{# Whether a row with `known_from` and `known_until` is seen at a cutoff. #}
+{% macro is_seen_at(as_of) -%}
+    {{ as_of }} > known.known_from
+    and {{ as_of }} <= coalesce(known.known_until, cast('9999-12-31' as date))
+{%- endmacro %}
+
+
+{# Whether a cutoff looks at the user of a row with `known_from` and `known_until`, whose place in samples is given, for
+   what they did on the day of the row. #}
+{% macro is_eligible_at(cutoffs, place) -%}
+    known.activity_date >= {{ cutoffs }}.eligible_from
+    and {{ is_seen_at(cutoffs ~ '.as_of') }}
+    and ({{ cutoffs }}.one_user_in = 1 or {{ place }} % {{ cutoffs }}.one_user_in = 0)
 {%- endmacro %}
 
 

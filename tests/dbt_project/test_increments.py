@@ -288,6 +288,21 @@ def test_labels_that_no_counted_user_has_move_and_the_first_of_two_visits_stays(
     assert differences("Lisbon", history) == []
 
 
+# What becomes of the visitor on the phone, ada tells, who logs in there on the 93rd day only. What becomes of others is
+# known once the data reach so far, and no longer when they do not: that of some Mondays is by fay, that of a later one
+# was by gus.
+OUTCOMES_THAT_TURN = [
+    night([at(0, "1", "@phone"), at(0, "2", "ada@phone", day=93), at(0, "3", "dan", day=93)]),
+    night([at(0, "4", "ada", "purchase", day=4)]),
+    night([at(0, "5", "fay", day=130)], [at(0, "6", "gus", day=137)]),
+    night(went=(3,)),
+]
+
+
+def test_what_became_of_users_without_a_change_is_told_anew() -> None:
+    assert differences("London", OUTCOMES_THAT_TURN) == []
+
+
 @pytest.mark.slow
 def test_sessions_that_were_never_built_begin_before_1970_too() -> None:
     long_ago = -20148  # days: the history begins on 1969-12-31
@@ -331,6 +346,25 @@ def test_values_that_stay_where_they_were_are_caught() -> None:
         "select distinct funnel from differing where false",
     )
     assert any("marts.funnel_steps" in found for found in differences("London", VALUES_THAT_TURN, mutant))
+
+
+NARROWER_OUTCOMES = {
+    "of users with a change alone": (
+        *("int_touched_outcomes", "where outcome_key in (select touched_users.user_key from touched_users)"),
+        "where false",
+    ),
+    **{
+        f"of {name} as once known": (f"{name}_outcomes", "{{ or_not_stored", "{{ '' and or_not_stored")
+        for name in ("churn", "conversion")
+    },
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mutant", NARROWER_OUTCOMES)
+def test_outcomes_that_stay_as_they_were_are_caught(mutant: str) -> None:
+    mutated = project("London").but_for(*NARROWER_OUTCOMES[mutant])
+    assert any("_outcomes" in found for found in differences("London", OUTCOMES_THAT_TURN, mutated))
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
     'days'           the days of a user with a change
     'users'          the users with a change, whole
+    'outcomes'       those and the visitors who logged in later as one of them, whole
     'sessions'       their rows from the start of the session on that their first change could reach
     'entries'        their rows of the days from a funnel's window before their first change to the last change
     'periods'        the periods in which a funnel's counts may have changed, of all users
@@ -36,7 +37,7 @@
 
 {% macro touched_model(region) -%}
     {{ return({
-        'days': 'int_touched_days', 'periods': 'int_touched_periods',
+        'days': 'int_touched_days', 'periods': 'int_touched_periods', 'outcomes': 'int_touched_outcomes',
     }.get(region, 'int_touched_users')) }}
 {%- endmacro %}
 
@@ -120,10 +121,15 @@
 {%- endmacro %}
 
 
-{# Beside the region: the rows of which nothing is stored yet, such as those as of a day that was not over before. #}
-{% macro or_not_stored(column) -%}
+{# Beside the region: the rows of which nothing is stored yet, such as those as of a day that was not over before.
+
+   Args:
+       column: what tells them, or several columns in brackets.
+       stored_as: what the stored table has for it; by default, a column of that name.
+#}
+{% macro or_not_stored(column, stored_as=none) -%}
     {%- if is_increment() -%}
-        or {{ column }} not in (select {{ column.split('.') | last }} from {{ this }})
+        or {{ column }} not in (select distinct {{ stored_as or column.split('.') | last }} from {{ this }})
     {%- endif -%}
 {%- endmacro %}
 

@@ -31,7 +31,10 @@ cutoffs as (
     select
         days.day as as_of,
         days.day = span.today as is_now,
-        cast(span.last_event_ts as timestamp) as last_event_ts,
+        {%- for label in ['churn', 'conversion'] %}
+        {%- set horizon_ends = add_days('days.day', var(label)['horizon_days']) %}
+        {{ local_timestamp('span.last_event_ts') }} >= cast({{ horizon_ends }} as timestamp) as {{ label }}_is_known,
+        {%- endfor %}
         case
             when days.day = span.today or eligible.snapshots <= {{ var('training')['snapshots'] }} then 1
             else cast(power(2, ceil(log2(eligible.snapshots / {{ var('training')['snapshots'] }}))) as integer)

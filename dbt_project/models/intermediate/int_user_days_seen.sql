@@ -44,7 +44,6 @@ measured as (
         sum(case when is_weekend then cast(1 as double) else 0 end) as weekend_days
     from days
     group by user_key, as_of, one_user_in
-    having min(age_days) <= {{ longest_eligibility() }}
 )
 
 select * from measured
