@@ -241,6 +241,20 @@ def test_an_entry_that_converts_on_a_later_day_moves_its_own() -> None:
     assert differences("Kathmandu", ENTRY_THAT_CONVERTS_LATE) == []
 
 
+# What comes and goes on Monday does not reach Wednesday's entries, but decides which is the best of that week and month.
+ENTRIES_THAT_ARE_OUTDONE = [
+    night(
+        [at(0, "1", "ada", day=5), at(0, "2", "bob", day=5), at(0, "3", "gus", day=93)],
+        [at(0, "4", "bob", day=3)],
+    ),
+    night([at(0, "5", "ada", day=3)], went=(1,)),
+]
+
+
+def test_an_entry_is_outdone_by_one_of_another_day_and_stands_again_without_it() -> None:
+    assert differences("Kathmandu", ENTRIES_THAT_ARE_OUTDONE) == []
+
+
 def test_labels_that_no_counted_user_has_move_and_the_first_of_two_visits_stays() -> None:
     """PostHog leaves ada out of all time, for her best path meets an exclusion, but counts her on her first day. Of two
     visits of dan's that begin at one instant, one seemed to be his until bob came."""
@@ -300,6 +314,14 @@ def test_values_that_stay_where_they_were_are_caught() -> None:
         "select distinct funnel from differing where false",
     )
     assert any("marts.funnel_steps" in found for found in differences("London", VALUES_THAT_TURN, mutant))
+
+
+@pytest.mark.slow
+def test_entries_that_are_ranked_among_recomputed_days_alone_are_caught() -> None:
+    mutant = project("Kathmandu").but_for(
+        "int_funnel_entries_outdone", "in_region('users', 'days')", "in_region('entries', 'days', 'entry_date')"
+    )
+    assert any("marts.funnel_steps" in found for found in differences("Kathmandu", ENTRIES_THAT_ARE_OUTDONE, mutant))
 
 
 @pytest.mark.slow
