@@ -17,34 +17,35 @@ with dated as (
     {%- endfor %}
 ),
 
+in_periods as (
+    select * from dated
+    where
+        {{ in_region('periods', 'dated', anew=not stored('funnel_steps')) }}
+        {%- if touched_funnels %} or {{ touched_funnels }}{% endif %}
+),
+
 period_entries as (
     select
-        funnel,
-        entry_grain,
-        entry_period,
-        entered_at,
-        precedence,
-        steps_completed,
+        in_periods.funnel,
+        in_periods.entry_grain,
+        in_periods.entry_period,
+        in_periods.entered_at,
+        in_periods.precedence,
+        in_periods.steps_completed,
         {%- if paths_may_end_early() %}
-        ends_at,
+        in_periods.ends_at,
         {%- endif %}
-        step_times,
-        user_key,
-        breakdown
-    from dated as entries
-    where
-        (
-            {{ in_region('periods', 'entries', anew=not stored('funnel_steps')) }}
-            {%- if touched_funnels %} or {{ touched_funnels }}{% endif %}
-        )
-        and not exists (
-            select 1 from {{ ref('int_funnel_entries_outdone') }} as outdone
-            where
-                outdone.funnel = entries.funnel
-                and outdone.user_key = entries.user_key
-                and outdone.entry_date = entries.entry_date
-                and outdone.entry_grain = entries.entry_grain
-        )
+        in_periods.step_times,
+        in_periods.user_key,
+        in_periods.breakdown
+    from in_periods
+    left join {{ ref('int_funnel_entries_outdone') }} as outdone
+        on
+            in_periods.funnel = outdone.funnel
+            and in_periods.user_key = outdone.user_key
+            and in_periods.entry_date = outdone.entry_date
+            and in_periods.entry_grain = outdone.entry_grain
+    where outdone.user_key is null
     union all
     select
         funnel,
