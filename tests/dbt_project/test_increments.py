@@ -241,7 +241,7 @@ def test_an_entry_that_converts_on_a_later_day_moves_its_own() -> None:
     assert differences("Kathmandu", ENTRY_THAT_CONVERTS_LATE) == []
 
 
-# What comes and goes on Monday does not reach Wednesday's entries, but decides which is the best of that week and month.
+# What comes and goes on Monday does not reach Wednesday's entries, but decides which is the best of week and month.
 ENTRIES_THAT_ARE_OUTDONE = [
     night(
         [at(0, "1", "ada", day=5), at(0, "2", "bob", day=5), at(0, "3", "gus", day=93)],

@@ -4,8 +4,8 @@
     meta={'region': 'users'},
 ) }}
 
-{#- What comes late may outdo an entry of a day that it does not reach, so that a user's entries are ranked whole. Most are
-    alone in their week and month: the few others are kept, lest all be grouped whenever they are counted. -#}
+{#- What comes late may outdo an entry of a day that it does not reach, so that a user's entries are ranked whole. Most
+    are alone in their week and month: the few others are kept, lest all be grouped whenever they are counted. -#}
 
 with ranked as (
     {%- for grain in ['week', 'month'] %}

@@ -1,5 +1,5 @@
-{#- Users who share all values are counted together, then their counts are added up by each property: there are far fewer
-    profiles than users, and a number is cheaper to group by than texts. -#}
+{#- Users who share all values are counted together, then their counts are added up by each property: there are far
+    fewer profiles than users, and a number is cheaper to group by than texts. -#}
 
 {%- set columns = [] %}
 {%- for property in var('cohorts')['properties'] %}{% do columns.append('value_' ~ loop.index) %}{% endfor %}
@@ -10,10 +10,10 @@ with properties as (
 
 described as (
     select
-        user_key
-        {%- for property in var('cohorts')['properties'] %},
-        max(case when property = {{ quoted(property) }} then value end) as {{ columns[loop.index0] }}
+        {%- for property in var('cohorts')['properties'] %}
+        max(case when property = {{ quoted(property) }} then value end) as {{ columns[loop.index0] }},
         {%- endfor %}
+        user_key
     from properties
     group by user_key
 ),
