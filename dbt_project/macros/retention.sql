@@ -1,5 +1,5 @@
-{# Cohorts by calendar periods, from the relation `user_periods`, as import CTEs' next: `rated` has one row per cohort
-   and period from its own to the end of the data, also where nobody was active. It needs `periods`, too.
+{# Cohorts by calendar periods, from the relation `parts`, as import CTEs' next: `rated` has one row per cohort and period
+   from its own to the end of the data, also where nobody was active. It needs `periods`, too.
 
    Args:
        cohort: the columns beside the grain and the period that tell cohorts apart.
@@ -10,60 +10,85 @@ activity as (
     select
         {{ columns | join(', ') }},
         period_number,
-        count(*) as retained_users,
-        count(*) filter (where is_last) as last_users,
+        cast(sum(retained_users) as bigint) as retained_users,
+        sum(last_users) as last_users,
         cast(sum(revenue) as decimal(18, 4)) as revenue
-    from user_periods
+    from parts
     group by {{ columns | join(', ') }}, period_number
+),
+
+cohorts as (
+    select
+        {{ columns | join(', ') }},
+        retained_users as cohort_users,
+        revenue as cohort_revenue,
+        {#- There are as many cells as days, squared: they are joined and sorted by one number in place of texts. #}
+        row_number() over (order by {{ columns | join(', ') }}) as cohort_number
+    from activity
+    where period_number = 0
+),
+
+active as (
+    select
+        cohorts.cohort_number,
+        activity.period_number,
+        activity.retained_users,
+        activity.last_users,
+        activity.revenue
+    from activity
+    inner join cohorts
+        on
+            {%- for column in columns %}
+            activity.{{ column }} = cohorts.{{ column }}{% if not loop.last %} and{% endif %}
+            {%- endfor %}
 ),
 
 cells as (
     select
-        {%- for column in columns %}
-        activity.{{ column }},
-        {%- endfor %}
-        cast(period.period_index - cohort.period_index as integer) as period_number,
-        activity.retained_users as cohort_users,
-        activity.revenue as cohort_revenue,
+        cohorts.cohort_number,
+        cast(period.period_index - own.period_index as integer) as period_number,
         period.is_complete
-    from activity
-    inner join periods as cohort
+    from cohorts
+    inner join periods as own
         on
-            activity.grain = cohort.grain
-            and activity.cohort_period = cohort.period_start
+            cohorts.grain = own.grain
+            and cohorts.cohort_period = own.period_start
     inner join periods as period
         on
-            cohort.grain = period.grain
-            and cohort.period_index <= period.period_index
-    where activity.period_number = 0
+            own.grain = period.grain
+            and own.period_index <= period.period_index
 ),
 
 counted as (
     select
         cells.*,
-        coalesce(activity.retained_users, 0) as retained_users,
-        cast(coalesce(activity.revenue, 0) as decimal(18, 4)) as revenue,
-        cast(sum(coalesce(activity.last_users, 0)) over (
-            partition by
-                {%- for column in columns %} cells.{{ column }}{% if not loop.last %},{% endif %}{% endfor %}
+        coalesce(active.retained_users, 0) as retained_users,
+        cast(coalesce(active.revenue, 0) as decimal(18, 4)) as revenue,
+        cast(sum(coalesce(active.last_users, 0)) over (
+            partition by cells.cohort_number
             order by cells.period_number desc
         ) as bigint) as on_or_after_users
     from cells
-    left join activity
+    left join active
         on
-            {%- for column in columns %}
-            cells.{{ column }} = activity.{{ column }} and
-            {%- endfor %}
-            cells.period_number = activity.period_number
+            cells.cohort_number = active.cohort_number
+            and cells.period_number = active.period_number
 ),
 
 rated as (
     select
-        *,
+        counted.*,
+        {%- for column in columns %}
+        cohorts.{{ column }},
+        {%- endfor %}
+        cohorts.cohort_users,
         {{ retention_rates() }},
-        case when cohort_revenue > 0 then cast(revenue as double) / cast(cohort_revenue as double) end
-            as revenue_retention
+        case
+            when cohorts.cohort_revenue > 0
+                then cast(counted.revenue as double) / cast(cohorts.cohort_revenue as double)
+        end as revenue_retention
     from counted
+    inner join cohorts on counted.cohort_number = cohorts.cohort_number
 )
 {%- endmacro %}
 

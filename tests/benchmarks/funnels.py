@@ -21,8 +21,8 @@ from tests.benchmarks.increments import Shop, measured, variables
 
 BEFORE = "+int_event_ties +int_data_span +int_touched_periods"
 MODELS = (
-    "int_funnels_declared int_funnel_fill_conditions int_funnel_step_events int_funnel_entries funnel_users "
-    "int_funnel_breakdowns int_touched_funnels funnel_steps"
+    "int_funnels_declared int_funnel_fill_conditions int_funnel_step_events int_funnel_entries "
+    "int_funnel_entries_outdone funnel_users int_funnel_breakdowns int_touched_funnels funnel_steps"
 )
 
 NAMES = ("page_view", "view_item", "add_to_cart", "begin_checkout", "purchase")
@@ -56,7 +56,10 @@ def step(name: str, root: Path) -> None:
     """Build the funnel models of a declaration anew."""
     settings = Settings(data_dir=root)
     with connect(settings) as connection:
-        for table in ("intermediate.int_funnel_entries", "marts.funnel_users", "marts.funnel_steps"):
+        for table in (
+            *("intermediate.int_funnel_entries", "intermediate.int_funnel_entries_outdone"),
+            *("marts.funnel_users", "marts.funnel_steps"),
+        ):
             connection.execute(f"drop table if exists {table}")
     run_dbt(["run", "--select", *MODELS.split()], settings, said(name))
 

@@ -272,6 +272,20 @@ def test_scores_that_stay_are_caught(mutation: tuple[str, str, str]) -> None:
     assert any("marts.rfm_scores" in found for found in differences("Kathmandu", SCORES_THAT_MOVE, mutant))
 
 
+# What comes and goes on Monday does not reach Wednesday's entries, but decides which is the best of week and month.
+ENTRIES_THAT_ARE_OUTDONE = [
+    night(
+        [at(0, "1", "ada", day=5), at(0, "2", "bob", day=5), at(0, "3", "gus", day=93)],
+        [at(0, "4", "bob", day=3)],
+    ),
+    night([at(0, "5", "ada", day=3)], went=(1,)),
+]
+
+
+def test_an_entry_is_outdone_by_one_of_another_day_and_stands_again_without_it() -> None:
+    assert differences("Kathmandu", ENTRIES_THAT_ARE_OUTDONE) == []
+
+
 def test_labels_that_no_counted_user_has_move_and_the_first_of_two_visits_stays() -> None:
     """PostHog leaves ada out of all time, for her best path meets an exclusion, but counts her on her first day. Of two
     visits of dan's that begin at one instant, one seemed to be his until bob came."""
@@ -365,6 +379,14 @@ NARROWER_OUTCOMES = {
 def test_outcomes_that_stay_as_they_were_are_caught(mutant: str) -> None:
     mutated = project("London").but_for(*NARROWER_OUTCOMES[mutant])
     assert any("_outcomes" in found for found in differences("London", OUTCOMES_THAT_TURN, mutated))
+
+
+@pytest.mark.slow
+def test_entries_that_are_ranked_among_recomputed_days_alone_are_caught() -> None:
+    mutant = project("Kathmandu").but_for(
+        "int_funnel_entries_outdone", "in_region('users', 'days')", "in_region('entries', 'days', 'entry_date')"
+    )
+    assert any("marts.funnel_steps" in found for found in differences("Kathmandu", ENTRIES_THAT_ARE_OUTDONE, mutant))
 
 
 @pytest.mark.slow

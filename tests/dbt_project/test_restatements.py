@@ -177,7 +177,13 @@ CHANGES: dict[str, tuple[dict[str, Any], Callable[[set[str]], set[str]]]] = {
     # What has no session in it, by whatever way, stays.
     "sessions": (
         {"sessions": {"timeout_minutes": 20}},
-        lambda models: models - {"int_events_identified", "int_user_breadth_known", "int_funnel_entries"},
+        lambda models: (
+            models
+            - {
+                *("int_events_identified", "int_user_breadth_known"),
+                *("int_funnel_entries", "int_funnel_entries_outdone"),
+            }
+        ),
     ),
     # Every event has its day.
     "reporting time zone": ({"reporting_timezone": "Asia/Kathmandu"}, lambda models: models),
@@ -185,7 +191,7 @@ CHANGES: dict[str, tuple[dict[str, Any], Callable[[set[str]], set[str]]]] = {
     "funnels": (
         {"funnels": [FUNNELS[0], {**FUNNELS[1], "window_seconds": 600}]},
         lambda _: {
-            *("int_funnel_entries", "funnel_users", "funnel_steps"),
+            *("int_funnel_entries", "int_funnel_entries_outdone", "funnel_users", "funnel_steps"),
             *("int_user_days_known", "user_snapshots", "users"),
         },
     ),

@@ -1,59 +1,51 @@
 {{ config(materialized='ephemeral') }}
 
-{#- A period constrains the first step only: in each, a user counts once, by the best entry of that period. A day's is
-    known already, and that of all time. The periods are chosen before the best of each is: all would cost more. -#}
+{#- A period constrains the first step only: in each, a user counts once, by the best entry of that period. -#}
 
-{%- set in_order = order_number('-precedence', microseconds('entered_at')) %}
 {%- set touched_funnels = in_touched_funnels(ref('int_touched_funnels')) if funnels_with('breakdown') %}
 
-with {% for grain in ['day', 'week', 'month'] -%}
-{{ grain }}_entries as (
-    select * from (
-        select
-            *,
-            {{ quoted(grain) }} as entry_grain,
-            {{ period_start(grain, 'entry_date') }} as entry_period
-        from {{ ref('int_funnel_entries') }}
-    ) as entries
+with dated as (
+    {%- for grain in ['day', 'week', 'month'] %}
+    select
+        *,
+        {{ quoted(grain) }} as entry_grain,
+        {{ period_start(grain, 'entry_date') }} as entry_period
+    from {{ ref('int_funnel_entries') }}
+    {%- if not loop.last %}
+    union all
+    {%- endif %}
+    {%- endfor %}
+),
+
+in_periods as (
+    select * from dated
     where
-        {{ in_region('periods', 'entries', anew=not stored('funnel_steps')) }}
+        {{ in_region('periods', 'dated', anew=not stored('funnel_steps')) }}
         {%- if touched_funnels %} or {{ touched_funnels }}{% endif %}
 ),
 
-{% endfor -%}
 period_entries as (
     select
-        funnel,
-        entry_grain,
-        entry_period,
-        entered_at,
-        precedence,
-        steps_completed,
+        in_periods.funnel,
+        in_periods.entry_grain,
+        in_periods.entry_period,
+        in_periods.entered_at,
+        in_periods.precedence,
+        in_periods.steps_completed,
         {%- if paths_may_end_early() %}
-        ends_at,
+        in_periods.ends_at,
         {%- endif %}
-        step_times,
-        user_key,
-        breakdown
-    from day_entries
-    {%- for grain in ['week', 'month'] %}
-    union all
-    select
-        funnel,
-        entry_grain,
-        entry_period,
-        {{ list_element('min_by(step_times, ' ~ in_order ~ ')', 1) }} as entered_at,
-        max(precedence) as precedence,
-        min_by(steps_completed, {{ in_order }}) as steps_completed,
-        {%- if paths_may_end_early() %}
-        min_by(ends_at, {{ in_order }}) as ends_at,
-        {%- endif %}
-        min_by(step_times, {{ in_order }}) as step_times,
-        user_key,
-        min_by(breakdown, {{ in_order }}) as breakdown
-    from {{ grain }}_entries
-    group by funnel, entry_grain, entry_period, user_key
-    {%- endfor %}
+        in_periods.step_times,
+        in_periods.user_key,
+        in_periods.breakdown
+    from in_periods
+    left join {{ ref('int_funnel_entries_outdone') }} as outdone
+        on
+            in_periods.funnel = outdone.funnel
+            and in_periods.user_key = outdone.user_key
+            and in_periods.entry_date = outdone.entry_date
+            and in_periods.entry_grain = outdone.entry_grain
+    where outdone.user_key is null
     union all
     select
         funnel,

@@ -1,7 +1,7 @@
 {{ config(materialized='incremental', unique_key=['grain', 'cohort_period', 'period_number']) }}
 
-with user_periods as (
-    select * from {{ ref('int_user_periods') }}
+with parts as (
+    select * from {{ ref('int_cohort_activity') }}
 ),
 
 periods as (

@@ -1,17 +1,31 @@
 {{ config(materialized='incremental', unique_key=['grain', 'property', 'value', 'cohort_period', 'period_number']) }}
 
-with user_periods as (
+{#- All users of a profile have the same properties, so that one stands for them. -#}
+
+with profiles as (
     select
-        user_periods.*,
+        profile,
+        min(user_key) as user_key
+    from {{ ref('int_user_profiles') }}
+    group by profile
+),
+
+profile_values as (
+    select
+        profiles.profile,
         properties.property,
-        coalesce(known.shown_as, '(none)') as value
-    from {{ ref('int_user_periods') }} as user_periods
-    inner join {{ ref('int_user_anchor_properties') }} as properties
-        on user_periods.user_key = properties.user_key
-    left join {{ ref('int_cohort_property_values') }} as known
-        on
-            properties.property = known.property
-            and properties.value = known.value
+        properties.value
+    from profiles
+    inner join {{ ref('int_user_properties_shown') }} as properties on profiles.user_key = properties.user_key
+),
+
+parts as (
+    select
+        activity.*,
+        profile_values.property,
+        profile_values.value
+    from {{ ref('int_cohort_activity') }} as activity
+    inner join profile_values on activity.profile = profile_values.profile
 ),
 
 periods as (
