@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from datetime import date, timedelta
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +29,10 @@ from orchestration.warehouse import connect, run_dbt
 
 FIRST_DAY = date(2025, 1, 1)
 DAYS = 180
-LATEST = 160
+LATEST = 150
 """The latest events come so many days late."""
+HISTORIES = ["2000000x180", "10000000x180", "10000000x900"]
+"""A shop, one of five times its news, and the first grown five times as old."""
 MODELS = (
     "int_events_identified int_user_activity int_activity_sessionized sessions user_days users cohort_retention "
     "rfm_scores funnel_users funnel_steps events"
@@ -39,7 +41,7 @@ MODELS = (
 FEATURES = (
     *("int_events_known", "int_user_slices_known", "int_user_days_known", "int_user_breadth_known"),
     *("int_user_origins_known", "int_user_active_periods", "int_cutoffs", "int_outcome_keys", "int_touched_outcomes"),
-    *("user_snapshots", "churn_outcomes", "conversion_outcomes", "churn_features", "conversion_features"),
+    *("int_touched_outcomes", "user_snapshots", "churn_outcomes", "conversion_outcomes", "churn_features", "conversion_features"),
 )
 """What such a build makes for the scores alone, and no part of what is held against the sort."""
 
@@ -101,7 +103,7 @@ class Shop:
     Args:
         root: The data directory.
         events: How many, over all days.
-        days: How many those are, 160 at least.
+        days: How many those are; more than 150.
     """
 
     def __init__(self, root: Path, events: int, days: int = DAYS) -> None:
@@ -135,8 +137,9 @@ class Shop:
     def land_history(self) -> None:
         """All days but the last, but for what comes late; one event in a hundred comes again a day later."""
         late = "hash(s, i, 7) % 50 != 0"
-        for day in range(self._days - 1):
-            whole = day < self._days - 4 and day != self._days - LATEST
+        last = self._days - 1
+        for day in range(last):
+            whole = day < last - 3 and day != last - LATEST
             self.land((day, "true" if whole else late), load=f"day-{day}")
 
     def land_night(self) -> None:
@@ -144,7 +147,7 @@ class Shop:
         late = "hash(s, i, 7) % 50 = 0"
         last = self._days - 1
         parts = [(last, "true"), *((last - back, late) for back in (1, 2, 3))]
-        parts += [(self._days - LATEST, f"{late} and s < 500"), (last - 1, "hash(s, i, 8) % 100 = 0")]
+        parts += [(last - LATEST, f"{late} and s < 500"), (last - 1, "hash(s, i, 8) % 100 = 0")]
         self.land(*parts, load="night")
 
 
@@ -229,7 +232,7 @@ def measured(
 def main() -> None:
     """Print CPU seconds and ratios."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--events", type=int, nargs="+", default=[2_000_000, 10_000_000])
+    parser.add_argument("--histories", nargs="+", default=HISTORIES, help="events and days of each, as 10000000x180")
     parser.add_argument("--select", default=" ".join(f"+{model}" for model in MODELS.split()))
     parser.add_argument("--at", type=Path, default=None, help="where to keep the histories")
     parser.add_argument("--step", nargs=3, help=argparse.SUPPRESS)
@@ -241,13 +244,13 @@ def main() -> None:
         return
     table = Table(title="Models: CPU seconds", title_justify="left")
     for heading in (
-        *("events", "sort", "full build", "of features", "rest x sort", "peak MB"),
+        *("events", "days", "sort", "full build", "of features", "rest x sort", "peak MB"),
         *("increment", "of features", "% of full", "nothing new"),
     ):
         table.add_column(heading, justify="right")
-    for events in options.events:
+    for events, days in (map(int, history.split("x")) for history in options.histories):
         with tempfile.TemporaryDirectory(dir=options.at) as scratch:
-            shop = Shop(Path(scratch), events)
+            shop = Shop(Path(scratch), events, days)
             shop.land_history()
             floor, _, _ = measured("sort", shop.settings.root, "")
             full, _, peak = measured("build", shop.settings.root, options.select)
@@ -257,14 +260,12 @@ def main() -> None:
             night_features = of_features(shop.settings.root)
             idle, _, _ = measured("build", shop.settings.root, options.select)
             table.add_row(
-                f"{events:,}", f"{floor:.1f}", f"{full:.1f}", f"{full_features:.1f}",
+                f"{events:,}", f"{days}", f"{floor:.1f}", f"{full:.1f}", f"{full_features:.1f}",
                 f"{(full - full_features) / floor:.2f}", f"{peak:,.0f}", f"{night:.1f}", f"{night_features:.1f}",
                 f"{100 * night / full:.1f}", f"{idle:.1f}",
             )  # fmt: skip
     Console(width=120).print(table)
-    Console().print(
-        f"Days from {FIRST_DAY} to {FIRST_DAY + timedelta(days=DAYS - 1)}; memory limit {Settings().memory_limit}."
-    )
+    Console().print(f"Days from {FIRST_DAY} on; memory limit {Settings().memory_limit}.")
 
 
 if __name__ == "__main__":
