@@ -1,6 +1,6 @@
-{# By as-of date of the relation `measures`, the least value of a measure in its second fifth of the users, in its third,
-   fourth and last. The minimum rank decides, so equal values always share a fifth and the smallest value is always in the
-   first. Values are far fewer than users. #}
+{# By as-of date of the relation `measures`, the least value of a measure in its second fifth of the users, in its
+   third, fourth and last. The minimum rank decides, so equal values always share a fifth and the smallest value is
+   always in the first. Values are far fewer than users. #}
 {% macro fifths(measure) %}
     select
         as_of_date,
@@ -22,7 +22,9 @@
 
 
 {# Which fifth a value lies in, 1 the lowest, by what `fifths` found. #}
-{% macro fifth_of(value, fifths) -%}
+{% macro fifth_of(value, bounds) -%}
     1
-    {%- for fifth in range(2, 6) %} + case when {{ value }} >= {{ fifths }}.from_{{ fifth }} then 1 else 0 end{% endfor %}
+    {%- for fifth in range(2, 6) %}
+        + case when {{ value }} >= {{ bounds }}.from_{{ fifth }} then 1 else 0 end
+    {%- endfor %}
 {%- endmacro %}

@@ -1,5 +1,5 @@
-{# Cohorts by calendar periods, from the relation `parts`, as import CTEs' next: `rated` has one row per cohort and period
-   from its own to the end of the data, also where nobody was active. It needs `periods`, too.
+{# Cohorts by calendar periods, from the relation `cohort_activity`, as import CTEs' next: `rated` has one row per
+   cohort and period from its own to the end of the data, also where nobody was active. It needs `periods`, too.
 
    Args:
        cohort: the columns beside the grain and the period that tell cohorts apart.
@@ -13,7 +13,7 @@ activity as (
         cast(sum(retained_users) as bigint) as retained_users,
         sum(last_users) as last_users,
         cast(sum(revenue) as decimal(18, 4)) as revenue
-    from parts
+    from cohort_activity
     group by {{ columns | join(', ') }}, period_number
 ),
 

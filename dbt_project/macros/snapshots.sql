@@ -1,5 +1,5 @@
-{# What the rows of a model with `known_from` and `known_until` say at each cutoff, as `as_of` beside its columns, of the
-   users whose snapshots are due. #}
+{# What the rows of a model with `known_from` and `known_until` say at each cutoff, as `as_of` beside its columns, of
+   the users whose snapshots are due. #}
 {% macro known_at_cutoffs(name) -%}
     select
         due.as_of,

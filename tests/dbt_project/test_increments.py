@@ -246,15 +246,21 @@ def buys(person: str, times: int) -> list[Happened]:
 
 
 # Who bought least comes late, and who bought most goes: all others are in higher fifths, as of months long over.
-SCORES_THAT_MOVE = [
-    night(buys("ada", 2), buys("bob", 3), buys("cyd", 4), buys("dan", 5), [at(0, "1", "gus", day=93)]),
-    night([at(0, "2", "gus", day=180)]),
-    night(buys("eve", 1), went=(3, 5)),
+BUYERS = night(buys("ada", 2), buys("bob", 3), buys("cyd", 4), buys("dan", 5), [at(0, "1", "gus", day=93)])
+SCORES_THAT_MOVE = [BUYERS, night([at(0, "2", "gus", day=180)]), night(buys("eve", 1), went=(3, 5))]
+
+# A buyer comes back, or buys something on the last day but one: as of months before, all stand where they stood.
+SCORES_THAT_STAND = [
+    [BUYERS, night([at(0, "2", "dan", day=180)])],
+    [BUYERS, night([at(0, "2", "dan", "purchase", day=92, revenue=9)])],
 ]
 
 
-def test_scores_move_as_others_come_and_go() -> None:
-    assert differences("Kathmandu", SCORES_THAT_MOVE) == []
+@pytest.mark.parametrize(
+    "history", mostly_slow([SCORES_THAT_MOVE, *SCORES_THAT_STAND], SCORES_THAT_MOVE, SCORES_THAT_STAND[0])
+)
+def test_scores_move_as_others_come_and_go(history: list[Night]) -> None:
+    assert differences("Kathmandu", history) == []
 
 
 @pytest.mark.slow
@@ -267,9 +273,18 @@ def test_scores_move_as_others_come_and_go() -> None:
         ("get_incremental_touched_region_sql", "if meta.get('or_named')", "if false"),
     ],
 )
-def test_scores_that_stay_are_caught(mutation: tuple[str, str, str]) -> None:
+def test_scores_that_are_left_are_caught(mutation: tuple[str, str, str]) -> None:
     mutant = project("Kathmandu").but_for(*mutation)
     assert any("marts.rfm_scores" in found for found in differences("Kathmandu", SCORES_THAT_MOVE, mutant))
+
+
+@pytest.mark.slow
+def test_scores_among_the_touched_alone_are_caught() -> None:
+    mutant = project("Kathmandu").but_for(
+        "int_rfm_measures", "(as_of_dates.is_touched and purchases.is_touched)", "purchases.is_touched"
+    )
+    for history in SCORES_THAT_STAND:
+        assert any("marts.rfm_scores" in found for found in differences("Kathmandu", history, mutant))
 
 
 # What comes and goes on Monday does not reach Wednesday's entries, but decides which is the best of week and month.

@@ -6,6 +6,7 @@
     'sessions'       their rows from the start of the session on that their first change could reach
     'entries'        their rows of the days from a funnel's window before their first change to the last change
     'periods'        the periods in which a funnel's counts may have changed, of all users
+    'scores'         their rows as of the first day of anyone's changed purchase, and later
     'purchases'      the rows as of the first day of a changed purchase, of all users, and later
 
    Args:
@@ -45,6 +46,8 @@
 {% macro region_condition(region, row, moment, touched) -%}
     {%- if region == 'purchases' -%}
     {{ row }}.{{ moment }} >= (select min(touched.purchases_changed_from) from {{ touched }} as touched)
+    {%- elif region == 'scores' -%}
+    {{ region_condition('users', row, moment, touched) }} and {{ region_condition('purchases', row, moment, touched) }}
     {%- elif region == 'sessions' -%}
     {{ is_between(row, moment, touched, 'touched.since_date' if moment.endswith('_date') else 'touched.since') }}
     {%- elif region == 'entries' -%}

@@ -9,6 +9,8 @@
     },
 ) }}
 
+{#- As with churn, the end of the data may make known, or unknown, what became of users without a change. -#}
+
 {%- set horizon_days = var('conversion')['horizon_days'] %}
 
 with cutoffs as (

@@ -1,5 +1,5 @@
-{#- Read once from the large table that the events are; all that follows reads this. An inner join with the moments, unlike
-    one with the addresses, keeps the engine from reading the other columns of most rows in vain. -#}
+{#- Read once from the large table that the events are; all that follows reads this. An inner join with the moments,
+    unlike one with the addresses, keeps the engine from reading the other columns of most rows in vain. -#}
 
 with touched_events as (
     select * from {{ ref('int_touched_events') }}
@@ -14,7 +14,7 @@ events_stored as (
     select events.*
     from {{ stored_events() }} as events
     inner join moments on events.event_ts = moments.event_ts
-    where stored_row in (select touched_events.stored_row from touched_events)
+    where events.stored_row in (select touched_events.stored_row from touched_events)
 )
 
 select * from events_stored

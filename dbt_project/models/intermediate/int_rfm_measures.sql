@@ -1,15 +1,20 @@
 {{ config(materialized='ephemeral') }}
 
-{#- Of a user without a change, what was measured as of a date stands. It is looked at again, beside its scores, where
-    another's purchase changed: scores are of all users. -#}
+{#- As of a date before all changed purchases, everything stands. Of later ones, what was measured of a user without a
+    change does, and is looked at again beside its scores: scores are of all users. -#}
 
 {%- set stored_scores = stored('rfm_scores') %}
 
 with as_of_dates as (
     select
         *,
-        {{ 'as_of_date not in (select as_of_date from ' ~ stored_scores ~ ')' if stored_scores else 'true' }} as is_new
-    from {{ ref('int_rfm_dates') }}
+        {%- if stored_scores %}
+        as_of_date not in (select distinct as_of_date from {{ stored_scores }}) as is_new,
+        {%- else %}
+        true as is_new,
+        {%- endif %}
+        {{ in_region('purchases', 'dates', 'as_of_date', anew=not stored_scores) }} as is_touched
+    from {{ ref('int_rfm_dates') }} as dates
 ),
 
 purchases as (
@@ -36,7 +41,7 @@ measured as (
         on
             as_of_dates.as_of_date >= purchases.activity_date
             and as_of_dates.looks_back_to < purchases.activity_date
-            and (as_of_dates.is_new or purchases.is_touched)
+            and (as_of_dates.is_new or (as_of_dates.is_touched and purchases.is_touched))
     group by as_of_dates.as_of_date, purchases.user_key
     having sum(purchases.key_events) > 0
 ),

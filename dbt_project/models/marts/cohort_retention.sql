@@ -1,6 +1,6 @@
 {{ config(materialized='incremental', unique_key=['grain', 'cohort_period', 'period_number']) }}
 
-with parts as (
+with cohort_activity as (
     select * from {{ ref('int_cohort_activity') }}
 ),
 

@@ -19,13 +19,13 @@ profile_values as (
     inner join {{ ref('int_user_properties_shown') }} as properties on profiles.user_key = properties.user_key
 ),
 
-parts as (
+cohort_activity as (
     select
-        activity.*,
+        of_profiles.*,
         profile_values.property,
         profile_values.value
-    from {{ ref('int_cohort_activity') }} as activity
-    inner join profile_values on activity.profile = profile_values.profile
+    from {{ ref('int_cohort_activity') }} as of_profiles
+    inner join profile_values on of_profiles.profile = profile_values.profile
 ),
 
 periods as (

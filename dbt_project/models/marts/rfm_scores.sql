@@ -2,7 +2,8 @@
     materialized='incremental',
     unique_key=['as_of_date', 'user_key'],
     meta={
-        'region': 'users',
+        'region': 'scores',
+        'moment': 'as_of_date',
         'or_where': 'as_of_date not in (select as_of_date from intermediate.int_rfm_dates)',
         'or_named': true,
     },
