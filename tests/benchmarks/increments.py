@@ -41,14 +41,7 @@ MODELS = (
 FEATURES = (
     *("int_events_known", "int_user_slices_known", "int_user_days_known", "int_user_breadth_known"),
     *("int_user_origins_known", "int_user_active_periods", "int_cutoffs", "int_outcome_keys", "int_touched_outcomes"),
-    *(
-        "int_touched_outcomes",
-        "user_snapshots",
-        "churn_outcomes",
-        "conversion_outcomes",
-        "churn_features",
-        "conversion_features",
-    ),
+    *("user_snapshots", "churn_outcomes", "conversion_outcomes", "churn_features", "conversion_features"),
 )
 """What such a build makes for the scores alone, and no part of what is held against the sort."""
 
