@@ -173,26 +173,21 @@ def test_what_was_noted_by_a_killed_build_is_not_lost(built: Warehouse, tmp_path
     assert rows(built, "from increments.event_changes") == []
 
 
+WITHOUT_SESSIONS = {
+    *("int_events_identified", "int_user_breadth_known", "int_funnel_entries", "int_funnel_entries_outdone"),
+}
+
 CHANGES: dict[str, tuple[dict[str, Any], Callable[[set[str]], set[str]]]] = {
-    # What has no session in it, by whatever way, stays.
-    "sessions": (
-        {"sessions": {"timeout_minutes": 20}},
-        lambda models: (
-            models
-            - {
-                *("int_events_identified", "int_user_breadth_known"),
-                *("int_funnel_entries", "int_funnel_entries_outdone"),
-            }
-        ),
-    ),
+    # What has none in it, by whatever way, stays.
+    "sessions": ({"sessions": {"timeout_minutes": 20}}, lambda models: models - WITHOUT_SESSIONS),
     # Every event has its day.
     "reporting time zone": ({"reporting_timezone": "Asia/Kathmandu"}, lambda models: models),
-    # How far users came in a funnel is a feature.
+    # How far users came in a funnel is a feature, and an outcome is that of a snapshot.
     "funnels": (
         {"funnels": [FUNNELS[0], {**FUNNELS[1], "window_seconds": 600}]},
         lambda _: {
             *("int_funnel_entries", "int_funnel_entries_outdone", "funnel_users", "funnel_steps"),
-            *("int_user_days_known", "user_snapshots", "users"),
+            *("int_user_days_known", "user_snapshots", "churn_outcomes", "conversion_outcomes", "users"),
         },
     ),
 }
