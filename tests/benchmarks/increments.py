@@ -264,7 +264,7 @@ def main() -> None:
                 f"{(full - full_features) / floor:.2f}", f"{peak:,.0f}", f"{night:.1f}", f"{night_features:.1f}",
                 f"{100 * night / full:.1f}", f"{idle:.1f}",
             )  # fmt: skip
-    Console(width=120).print(table)
+    Console(width=132).print(table)
     Console().print(f"Days from {FIRST_DAY} on; memory limit {Settings().memory_limit}.")
 
 
