@@ -6,13 +6,13 @@
     'sessions'       their rows from the start of the session on that their first change could reach
     'entries'        their rows of the days from a funnel's window before their first change to the last change
     'periods'        the periods in which a funnel's counts may have changed, of all users
-    'scores'         their rows as of the first day of anyone's changed purchase, and later
     'purchases'      the rows as of the first day of a changed purchase, of all users, and later
+    'scores'         those of them that are of users with a change
 
    Args:
        region: one of these.
        row: the alias of the row.
-       moment: the column that places the row in time, for sessions, entries and purchases; a date counts as a
+       moment: the column that places the row in time, for sessions, entries, purchases and scores; a date counts as a
            whole.
        anew: whether the rows are for a model that is built anew; by default, whether this one is.
 #}
