@@ -383,7 +383,7 @@ NARROWER_OUTCOMES = {
         "where false",
     ),
     **{
-        f"of {name} as once known": (f"{name}_outcomes", "{{ or_not_stored", "{{ '' and or_not_stored")
+        f"of {name} as once known": ("outcomes_of", "or_not_stored(", f"'' if label == '{name}' else or_not_stored(")
         for name in ("churn", "conversion")
     },
 }

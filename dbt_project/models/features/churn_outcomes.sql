@@ -9,53 +9,8 @@
     },
 ) }}
 
-{#- The end of the data moves on, and back when a file is withdrawn: either may make known, or unknown, what became of
-    users without a change. -#}
+{#- What became of users with a change, and of visitors who logged in later as one of them, is told anew. The end of the
+    data moves on, and back when a file is withdrawn: either may make known, or unknown, what became of users without a
+    change. The macro adds what is known and not stored; `or_where` takes away what is no longer known. -#}
 
-{%- set horizon_days = var('churn')['horizon_days'] %}
-
-with cutoffs as (
-    select * from {{ ref('int_cutoffs') }}
-    where churn_is_known
-),
-
-snapshots as (
-    select
-        snapshots.user_key,
-        snapshots.as_of,
-        snapshots.one_user_in
-    from {{ ref('user_snapshots') }} as snapshots
-    inner join cutoffs on snapshots.as_of = cutoffs.as_of
-    where
-        snapshots.recency_days <= {{ var('churn')['active_within_days'] }}
-        and (
-            {{ in_region('outcomes', 'snapshots') }}
-            {{ or_not_stored('(cutoffs.as_of, cutoffs.one_user_in)', 'as_of, one_user_in') }}
-        )
-),
-
-activity as (
-    select * from {{ ref('int_user_activity') }}
-),
-
-outcome_keys as (
-    select * from {{ ref('int_outcome_keys') }}
-),
-
-churn_outcomes as (
-    select
-        snapshots.user_key,
-        snapshots.as_of,
-        snapshots.one_user_in,
-        count(activity.user_key) = 0 as churned
-    from snapshots
-    inner join outcome_keys on snapshots.user_key = outcome_keys.user_key
-    left join activity
-        on
-            outcome_keys.outcome_key = activity.user_key
-            and snapshots.as_of <= activity.activity_date
-            and {{ add_days('snapshots.as_of', horizon_days) }} > activity.activity_date
-    group by snapshots.user_key, snapshots.as_of, snapshots.one_user_in
-)
-
-select * from churn_outcomes
+{{ outcomes_of('churn', var('churn'), outcome='count(activity.user_key) = 0 as churned') }}
