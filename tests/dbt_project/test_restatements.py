@@ -19,7 +19,7 @@ from orchestration.graph import incremental_models
 from orchestration.warehouse import connect
 from tests.conftest import Load, mostly_slow
 from tests.dbt_project.histories import FUNNELS, Outcome, Project, Warehouse
-from tests.dbt_project.test_increments import MUTANTS
+from tests.dbt_project.test_increment_mutants import MUTANTS
 
 EVENTS = "marts.events"
 
