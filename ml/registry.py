@@ -14,6 +14,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -35,6 +36,7 @@ from ml.training import LIBRARIES, TrainingResult
 _PREDICTORS: dict[str, type[Predictor]] = {
     predictor.name: predictor for predictor in (BoostedTrees, BuyTillYouDie, LogisticBaseline, RecencyRule, BaseRate)
 }
+_DRAFTS = ".saving-"
 _VERSION = re.compile(r"[a-z_]+(-[0-9a-f]+)?")
 
 
@@ -84,7 +86,9 @@ class Registry:
         home = self.root / result.spec.name
         home.mkdir(parents=True, exist_ok=True)
         final = home / result.version
-        with tempfile.TemporaryDirectory(prefix=".saving-", dir=home) as scratch:
+        for left_by_a_killed_run in home.glob(f"{_DRAFTS}*"):
+            shutil.rmtree(left_by_a_killed_run)
+        with tempfile.TemporaryDirectory(prefix=_DRAFTS, dir=home) as scratch:
             draft = Path(scratch) / "new"
             draft.mkdir()
             _write(result, draft, decision)

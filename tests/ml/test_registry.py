@@ -67,6 +67,7 @@ def test_saving_again_replaces_and_leaves_nothing_behind(
     registry: Registry, saved: Path, churn_result: TrainingResult
 ) -> None:
     (saved / "model.ubj").write_bytes(b"damaged")
+    (saved.parent / ".saving-by-a-run-that-was-killed" / "new").mkdir(parents=True)
     registry.save(churn_result)
     assert registry.load(CHURN).version == churn_result.version
     assert sorted(path.name for path in saved.parent.iterdir()) == ["latest", churn_result.version]
