@@ -22,5 +22,5 @@ def open_house() -> House:
     Raises:
         DeclarationError: ``avila.yml`` is missing or wrong; the message names the line and the cure.
     """
-    settings = Settings()
+    settings = Settings.of_environment()
     return House(settings=settings, declarations=Declarations.load(settings.declarations))

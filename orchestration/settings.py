@@ -2,11 +2,12 @@
 
 import os
 import shlex
+import sys
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-from pydantic import AliasChoices, Field, SecretStr
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
@@ -39,6 +40,26 @@ class Settings(BaseSettings):
     metrics_file: Path | None = Field(
         default=None, description="what node_exporter's textfile collector reads; by default below the data directory"
     )
+
+    @field_validator("data_dir")
+    @classmethod
+    def _is_no_pattern_nor_url(cls, data_dir: Path) -> Path:
+        # Dagster looks for its settings by a pattern, and would say nothing where it finds none; it takes its history's
+        # path for a URL, as dbt-duckdb does the warehouse's.
+        if set("*?[%#") & set(str(data_dir.expanduser().resolve())):
+            raise ValueError("neither it nor a directory above it may have one of * ? [ % # in its name; rename it")
+        return data_dir
+
+    @classmethod
+    def of_environment(cls) -> "Settings":
+        """As the environment has them. Where a variable is wrong, the process says so and ends with 2."""
+        try:
+            return cls()
+        except ValidationError as error:
+            for detail in error.errors():
+                said = detail["msg"].removeprefix("Value error, ")
+                sys.stderr.write(f"AVILA_{str(detail['loc'][0]).upper()}={detail['input']}: {said}\n")
+            raise SystemExit(2) from None
 
     @cached_property
     def root(self) -> Path:
