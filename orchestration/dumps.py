@@ -18,8 +18,8 @@ import pandas as pd
 
 from orchestration import ledger
 from orchestration.ingestion.catalog import Load
-from orchestration.ingestion.expressions import literal
 from orchestration.nights.stopwatch import utc_now
+from orchestration.sql import literal
 
 if TYPE_CHECKING:
     from ml.audit import Audit
@@ -98,7 +98,7 @@ def measure(connection: duckdb.DuckDBPyConnection, lake: Path, loads: Sequence[L
     new: dict[str, dict[str, Any]] = {load.load_id: {} for load in lacking}
     for step in set(steps.values()):
         alike = [load.parquet_file for load in lacking if steps[load.load_id] == step and load.parquet_file]
-        files = ", ".join(literal(str(lake / file)) for file in alike)
+        files = ", ".join(literal(lake / file) for file in alike)
         if files:
             found = connection.execute(_MEASURES.format(files=files, step=step))
             names = [column[0] for column in found.description or ()]

@@ -7,6 +7,7 @@ from pathlib import Path
 import duckdb
 
 from orchestration.disk import sync
+from orchestration.sql import literal, quoted
 
 _COMPLETE = ".complete"
 _KEPT = 2
@@ -41,7 +42,9 @@ class ParquetExport:
         for table in tables:
             (draft / table).mkdir()
             target = draft / table / f"{table}.parquet"
-            connection.execute(f"copy published.marts.\"{table}\" to '{target}' (format parquet, compression zstd)")
+            connection.execute(
+                f"copy published.marts.{quoted(table)} to {literal(target)} (format parquet, compression zstd)"
+            )
             sync(target)
             sync(draft / table)
         (draft / _COMPLETE).touch()

@@ -16,6 +16,7 @@ from orchestration.gates import Gate, require_passed
 from orchestration.ledger import content
 from orchestration.parquet import ParquetExport
 from orchestration.settings import Settings
+from orchestration.sql import attached, literal
 
 PUBLISHED_SCHEMAS = ("marts", "ops")
 PICTURES = "pictures"
@@ -237,9 +238,9 @@ def _copy(connection: duckdb.DuckDBPyConnection, target: Path, *, schemas: Seque
                 if schema in schemas:
                     connection.execute(f'create table {name} as select * from {schema}."{table}"')
                     if comment:
-                        connection.execute(f"comment on table {name} is {_quoted(comment)}")
+                        connection.execute(f"comment on table {name} is {literal(comment)}")
                     for column, said in comments.get((schema, table), []):
-                        connection.execute(f'comment on column {name}."{column}" is {_quoted(said)}')
+                        connection.execute(f'comment on column {name}."{column}" is {literal(said)}')
                 (count,) = connection.execute(f"select count(*) from {name}").fetchall()[0]
                 rows[f"{schema}.{table}"] = count
         connection.execute("checkpoint published")
@@ -262,10 +263,6 @@ def _column_comments(
     return comments
 
 
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
-
-
 @contextlib.contextmanager
 def _transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
     """One for many statements: each costs as much again to be written down for itself."""
@@ -278,14 +275,11 @@ def _transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
     connection.commit()
 
 
-@contextlib.contextmanager
-def _attached(connection: duckdb.DuckDBPyConnection, path: Path, mode: str = "read_write") -> Iterator[None]:
+def _attached(
+    connection: duckdb.DuckDBPyConnection, path: Path, mode: str = "read_write"
+) -> contextlib.AbstractContextManager[None]:
     # A file of a newer version is refused, as one that cannot be read.
-    connection.execute(f"attach '{path}' as published ({mode}, storage_version '{_STORAGE_VERSION}')")
-    try:
-        yield
-    finally:
-        connection.execute("detach published")
+    return attached(connection, path, "published", mode=mode, version=_STORAGE_VERSION)
 
 
 def _draft(root: Path, texts: Mapping[str, str]) -> dict[Path, Path]:

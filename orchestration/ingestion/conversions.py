@@ -1,6 +1,6 @@
 """SQL that turns a value of any type into one of a canonical type, or into null where it cannot be one."""
 
-from orchestration.ingestion.expressions import literal
+from orchestration.sql import literal
 
 AMOUNT = "decimal(18,4)"
 

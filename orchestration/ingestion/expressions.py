@@ -3,11 +3,14 @@
 import copy
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cache, cached_property
 from typing import Any
 
 import duckdb
+
+from orchestration.ingestion.syntax import columns_of, filled, nodes_of, resolved, with_children
+from orchestration.sql import literal, quoted
 
 # Node classes that would read other rows or relations; a mapping sees one row and nothing else.
 _FORBIDDEN = {
@@ -18,13 +21,6 @@ _FORBIDDEN = {
     "DEFAULT": "`default`",
     "POSITIONAL_REFERENCE": "a positional reference",
 }
-
-_ARITHMETIC = {"+", "-", "*", "/", "//", "%", "**", "^"}
-
-# What gives a part of its first argument.
-_PARTS = {"STRUCT_EXTRACT", "ARRAY_EXTRACT", "ARRAY_SLICE", "->>", "json_extract", "json_extract_string", "json_value"}
-_PARTS |= {"json_extract_path", "json_extract_path_text", "struct_extract", "list_extract", "array_extract"}
-_PARTS |= {"element_at", "map_extract", "map_extract_value", "param"}
 
 HELPERS = (
     """
@@ -87,7 +83,7 @@ class Expression:
             raise ExpressionError(
                 f"expected one SQL expression{meant}" if meant else "leave out `as …`: the key already names the column"
             )
-        selected[0] = self._node = _resolved(selected[0], self._expand)
+        selected[0] = self._node = resolved(selected[0], self._expand)
         self._refuse_unsafe()
 
     def _parse(self, statement: str) -> dict[str, Any]:
@@ -107,7 +103,7 @@ class Expression:
         # The names of all canonical columns are read as expressions for each new shape of JSON.
         if statement not in _TREES:
             _TREES[statement] = self._scalar(f"select json_serialize_sql({literal(statement)})")
-        return dict(json.loads(_TREES[statement], object_hook=_with_children))
+        return dict(json.loads(_TREES[statement], object_hook=with_children))
 
     def _scalar(self, query: str) -> str:
         # No bound parameters: DuckDB imports pandas for them, which costs a second.
@@ -115,14 +111,14 @@ class Expression:
 
     def _expand(self, template: str, nodes: dict[str, Any]) -> dict[str, Any]:
         """The tree of a template, in which nodes stand for the columns that it names."""
-        expanded: dict[str, Any] = _filled(
+        expanded: dict[str, Any] = filled(
             self._parse(f"select {template}")["statements"][0]["node"]["select_list"][0], nodes
         )
         return expanded
 
     def _refuse_unsafe(self) -> None:
         banned = _banned_functions()
-        for node in _nodes(self._node):
+        for node in nodes_of(self._node):
             kind = node.get("class")
             if kind in _FORBIDDEN:
                 meant = _meant(self.text) if kind == "PARAMETER" else ""
@@ -138,12 +134,12 @@ class Expression:
     @cached_property
     def references(self) -> frozenset[Reference]:
         """The columns it reads, each as its dotted parts: ``actor.login`` is ``('actor', 'login')``."""
-        return frozenset(tuple(node["column_names"]) for node, _, _ in _column_nodes(self._node))
+        return frozenset(tuple(node["column_names"]) for node, _, _ in columns_of(self._node))
 
     @cached_property
     def whole(self) -> frozenset[Reference]:
         """Those of `references` that it reads the whole of, rather than parts picked by name, path or number."""
-        return frozenset(tuple(node["column_names"]) for node, _, in_part in _column_nodes(self._node) if not in_part)
+        return frozenset(tuple(node["column_names"]) for node, _, in_part in columns_of(self._node) if not in_part)
 
     @property
     def bare(self) -> Reference | None:
@@ -159,132 +155,10 @@ class Expression:
         """
         statement = copy.deepcopy(self._statement)
         node = statement["statements"][0]["node"]["select_list"][0]
-        for column, as_number, _ in list(_column_nodes(node)):
+        for column, as_number, _ in list(columns_of(node)):
             column["column_names"] = [rename(tuple(column["column_names"]), as_number)]
         tree = literal(json.dumps(statement, ensure_ascii=False))
         return self._scalar(f"select json_deserialize_sql(cast({tree} as json))").removeprefix("SELECT ")
-
-
-def _with_children(node: dict[str, Any]) -> dict[str, Any]:
-    """The same node, with a function's arguments as its children: DuckDB 1 writes it so, and 2 still reads it."""
-    if "arguments" in node:
-        node["children"] = [argument["expression"] for argument in node.pop("arguments")]
-        # It repeats catalog, schema and name, and would win over them.
-        del node["qualified_name"]
-    return node
-
-
-def _nodes(value: Any) -> Iterator[dict[str, Any]]:
-    if isinstance(value, dict):
-        if "class" in value:
-            yield value
-        for child in value.values():
-            yield from _nodes(child)
-    elif isinstance(value, list):
-        for child in value:
-            yield from _nodes(child)
-
-
-def _filled(value: Any, nodes: dict[str, Any]) -> Any:
-    if isinstance(value, list):
-        return [_filled(child, nodes) for child in value]
-    if not isinstance(value, dict):
-        return value
-    if value.get("class") == "COLUMN_REF":
-        return copy.deepcopy(nodes[value["column_names"][0]])
-    return {key: _filled(child, nodes) for key, child in value.items()}
-
-
-def _resolved(value: Any, expand: Callable[[str, dict[str, Any]], dict[str, Any]], *, as_lambda: bool = False) -> Any:
-    """The same tree, settled where DuckDB's parser leaves it to the binder what a text means.
-
-    To the parser each `a -> b` is a lambda, and `a.f()` a function of the schema `a`. To the binder the first
-    is a JSON operator unless a function wants a lambda there, and the second is `f(a)`. A time zone that there is
-    none of is made a failure that `try` catches: that of `timezone` itself ends the whole query.
-    """
-    if isinstance(value, list):
-        return [_resolved(child, expand) for child in value]
-    if not isinstance(value, dict):
-        return value
-    node = {key: _resolved(child, expand) for key, child in value.items() if key != "children"}
-    children = value.get("children")
-    if value.get("class") == "FUNCTION" and value["schema"] not in ("", "main"):
-        names = [name for name in (value["catalog"], value["schema"]) if name]
-        children = [{"class": "COLUMN_REF", "type": "COLUMN_REF", "column_names": names}, *value["children"]]
-        node |= {"catalog": "", "schema": ""}
-    if children is not None:
-        takes = value.get("class") == "FUNCTION" and value["function_name"].lower() in _functions_of_lambdas()
-        node["children"] = [_resolved(c, expand, as_lambda=takes and i > 0) for i, c in enumerate(children)]
-    if value.get("class") == "LAMBDA" and not as_lambda:
-        return expand("json_extract(document, path)", {"document": node["lhs"], "path": node["expr"]})
-    if value.get("class") == "LAMBDA":
-        # DuckDB 2 takes an arrow for a lambda no more.
-        node["syntax_type"] = "LAMBDA_KEYWORD"
-    if value.get("class") == "FUNCTION" and value["function_name"].lower() == "timezone" and len(node["children"]) == 2:
-        zone, time = node["children"]
-        if zone["class"] != "CONSTANT":
-            node["children"] = [expand(_known_zone(), {"zone": zone}), time]
-    return node
-
-
-def _column_nodes(
-    value: Any,
-    bound: frozenset[str] = frozenset(),
-    as_number: bool = False,
-    in_part: bool = False,
-) -> Iterator[tuple[dict[str, Any], bool, bool]]:
-    """Find column references, passing over the parameters of lambdas.
-
-    With each comes whether it is used as a number, and whether no more than a part of it is.
-    """
-    if isinstance(value, list):
-        for child in value:
-            yield from _column_nodes(child, bound, as_number, in_part)
-    if not isinstance(value, dict):
-        return
-    kind = value.get("class")
-    if kind == "COLUMN_REF":
-        if value["column_names"][0] not in bound:
-            yield value, as_number, in_part or len(value["column_names"]) > 1
-    elif kind == "LAMBDA":
-        names = {n["column_names"][0] for n in _nodes(value["lhs"]) if n["class"] == "COLUMN_REF"}
-        yield from _column_nodes(value["expr"], bound | names)
-    elif kind in ("FUNCTION", "OPERATOR") and (value.get("function_name") or value["type"]) in _PARTS:
-        first, *others = value["children"]
-        yield from _column_nodes(first, bound, in_part=True)
-        yield from _column_nodes(others, bound)
-    else:
-        inside = as_number if kind is None else _wants_numbers(value)
-        for child in value.values():
-            yield from _column_nodes(child, bound, inside, in_part)
-
-
-def _wants_numbers(node: dict[str, Any]) -> bool:
-    if node["class"] == "FUNCTION":
-        return node["function_name"] in _ARITHMETIC
-    if node["class"] in ("COMPARISON", "BETWEEN") or node["type"] in ("COMPARE_IN", "COMPARE_NOT_IN"):
-        constants = [n for n in _nodes(list(node.values())) if n["class"] == "CONSTANT"]
-        return not any(_is_text(n) for n in constants)
-    return False
-
-
-def _is_text(constant: dict[str, Any]) -> bool:
-    if "literal" in constant:
-        # DuckDB 1 writes a truth value as the cast of a text.
-        return constant["literal"]["kind"] in ("STRING", "BOOLEAN")
-    return bool(constant["value"]["type"]["id"] == "VARCHAR")
-
-
-def literal(text: str) -> str:
-    """A SQL string."""
-    escaped = text.replace("'", "''")
-    return f"'{escaped}'"
-
-
-def quoted(name: str) -> str:
-    """A SQL identifier."""
-    escaped = name.replace('"', '""')
-    return f'"{escaped}"'
 
 
 def spelled(name: str) -> str:
@@ -321,29 +195,6 @@ def _reserved_words() -> frozenset[str]:
             "select keyword_name from duckdb_keywords() where keyword_category in ('reserved', 'type_function')"
         ).fetchall()
     return frozenset(word for (word,) in rows)
-
-
-@cache
-def _known_zone() -> str:
-    """SQL for a time zone's name, which fails where DuckDB knows none of that name, nor such an offset."""
-    with duckdb.connect() as connection:
-        names = connection.execute("select lower(name) from pg_timezone_names() order by name").fetchall()
-    listed = ", ".join(literal(name) for (name,) in names)
-    # Of an offset DuckDB takes the hours alone, whatever minutes it has.
-    offset = r"UTC(\+(0?\d|1[0-4])|-(0?\d|1[0-2]))(:00)?"
-    return (
-        f"case when zone is null or contains([{listed}], lower(zone)) or regexp_full_match(zone, {literal(offset)}) "
-        "then zone else cast(cast(zone || ' is no time zone' as integer) as varchar) end"
-    )
-
-
-@cache
-def _functions_of_lambdas() -> frozenset[str]:
-    with duckdb.connect() as connection:
-        rows = connection.execute(
-            "select lower(function_name) from duckdb_functions() where list_contains(parameter_types, 'LAMBDA')"
-        ).fetchall()
-    return frozenset(name for (name,) in rows)
 
 
 @cache

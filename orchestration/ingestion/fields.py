@@ -7,8 +7,9 @@ from collections.abc import Iterable
 import duckdb
 
 from orchestration.ingestion import records
-from orchestration.ingestion.expressions import Reference, literal, quoted
+from orchestration.ingestion.expressions import Reference
 from orchestration.ingestion.shapes import Column, Shape
+from orchestration.sql import literal, quoted
 
 TRUSTED = "{trusted}"
 """Where a query says which lines need no proof that they are JSON: see `Query.sql`."""

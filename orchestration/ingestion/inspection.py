@@ -9,12 +9,12 @@ import duckdb
 
 from orchestration.ingestion import records
 from orchestration.ingestion.csv_shapes import csv_shape
-from orchestration.ingestion.expressions import literal
 from orchestration.ingestion.faults import UnreadableFileError, may_pass
 from orchestration.ingestion.json_shapes import json_shape
 from orchestration.ingestion.shapes import SAMPLE_BYTES, SAMPLE_RECORDS, Column, Dialect, Shape, columns_of, distinct
 from orchestration.ingestion.sources import COMPRESSION_SUFFIXES, Source
 from orchestration.ingestion.streams import Stream, utf8
+from orchestration.sql import literal
 
 
 def inspect(path: Path, source: Source, wanted: frozenset[str] = frozenset()) -> Shape:
@@ -65,7 +65,7 @@ def _head(blocks: Iterable[bytes]) -> bytes:
 
 
 def _parquet(path: Path) -> Shape:
-    file = literal(str(path))
+    file = literal(path)
     try:
         with duckdb.connect() as connection:
             described = connection.execute(f"describe select * from read_parquet({file})").fetchall()

@@ -12,11 +12,11 @@ import duckdb
 import pyarrow as pa
 
 from orchestration.ingestion.catalog import Catalog, Load
-from orchestration.ingestion.expressions import literal, quoted
 from orchestration.ingestion.loading import Loading
 from orchestration.ingestion.reports import LoadReport, Progress
 from orchestration.ingestion.sources import Source
 from orchestration.ingestion.witness import REJECTS_SCHEMA
+from orchestration.sql import literal, quoted
 
 __all__ = ["Lake", "Load", "LoadReport", "Progress"]
 

@@ -6,9 +6,10 @@ import itertools
 import os
 from pathlib import Path
 
-from orchestration.ingestion.bucket import SCHEME, Bucket, BucketError
+from orchestration.ingestion.bucket import SCHEME, Bucket
 from orchestration.ingestion.catalog import File
 from orchestration.ingestion.faults import may_pass
+from orchestration.ingestion.object_store import BucketError
 from orchestration.ingestion.sources import Source
 
 

@@ -10,13 +10,14 @@ import duckdb
 from duckdb.func import FunctionNullHandling
 
 from orchestration.ingestion import readers
-from orchestration.ingestion.expressions import HELPERS, literal
+from orchestration.ingestion.expressions import HELPERS
 from orchestration.ingestion.faults import UnreadableFileError
 from orchestration.ingestion.mappings import Mapping
 from orchestration.ingestion.pipes import Pipe
 from orchestration.ingestion.shapes import Shape
 from orchestration.ingestion.streams import Stream
 from orchestration.ingestion.witness import Witness
+from orchestration.sql import literal
 
 # On click dumps, where half of the columns are nearly unique, these cost half the CPU of DuckDB's defaults
 # and give files 15 % smaller: level 1 for 3, no long search for repeated values, and V2's delta encodings.
@@ -164,7 +165,7 @@ class Loader:
 
         def run(relation: str) -> int:
             query = sql(relation, witness=name, trusting=way == "trusting", **constants)
-            copied = self._connection.execute(f"copy ({query}) to {literal(str(target))} ({_PARQUET})")
+            copied = self._connection.execute(f"copy ({query}) to {literal(target)} ({_PARQUET})")
             return int(copied.fetchall()[0][0])
 
         try:
@@ -214,7 +215,7 @@ class Loader:
         witness.close()
         first = last = None
         if rows:
-            span = f"select min(event_ts), max(event_ts) from read_parquet({literal(str(target))})"
+            span = f"select min(event_ts), max(event_ts) from read_parquet({literal(target)})"
             first, last = (ts.isoformat(sep=" ") for ts in self._connection.execute(span).fetchall()[0])
         else:
             target.unlink(missing_ok=True)

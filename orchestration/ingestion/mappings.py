@@ -10,15 +10,7 @@ import duckdb
 
 from orchestration.ingestion import conversions
 from orchestration.ingestion.conversions import ConversionError
-from orchestration.ingestion.expressions import (
-    Expression,
-    ExpressionError,
-    Reference,
-    literal,
-    path_hint,
-    quoted,
-    spelled,
-)
+from orchestration.ingestion.expressions import Expression, ExpressionError, Reference, path_hint, spelled
 from orchestration.ingestion.fields import TRUSTED, Fields, Layer, complaint
 from orchestration.ingestion.rest import Rest
 from orchestration.ingestion.shapes import Shape
@@ -31,6 +23,7 @@ from orchestration.ingestion.sources import (
     TIME_COLUMNS,
     Source,
 )
+from orchestration.sql import literal, quoted
 
 MAX_REVENUE = 10**12
 """What one event's revenue stays below: a hundred of them, added up, still fit the marts' decimal(18,4)."""

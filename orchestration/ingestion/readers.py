@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Literal
 
 from orchestration.ingestion import records
-from orchestration.ingestion.expressions import literal, quoted
 from orchestration.ingestion.shapes import Dialect, Shape
 from orchestration.ingestion.sources import Source
 from orchestration.ingestion.streams import Stream, utf8
+from orchestration.sql import literal, quoted
 
 Way = Literal["trusting", "plain", "careful"]
 """How a file is read: taking JSON for valid; proving it, row by row; and looking at each record before it is parsed."""
@@ -69,10 +69,7 @@ def relation(path: Path, shape: Shape, *, careful: bool) -> str:
     """
     if shape.layout == "parquet":
         fields = ", ".join(f"{quoted(column.name)} as f{i}" for i, column in enumerate(shape.columns))
-        return (
-            f"select file_row_number + 1 as rn, {fields} "
-            f"from read_parquet({literal(str(path))}, file_row_number = true)"
-        )
+        return f"select file_row_number + 1 as rn, {fields} from read_parquet({literal(path)}, file_row_number = true)"
     names = [f"f{i}" for i in range(len(shape.columns))] if shape.layout == "csv" else ["line"]
     dialect = _dialect(shape, careful=careful)
     columns = ", ".join(f"{name}: 'VARCHAR'" for name in names)
@@ -82,7 +79,7 @@ def relation(path: Path, shape: Shape, *, careful: bool) -> str:
     # Numbering the rows runs on one core in any case, so the scan gains nothing from more of them, and one
     # that starts at one place only cannot mistake a quoted line end for the end of a record.
     return (
-        f"select row_number() over () as rn, * from read_csv({literal(str(path))}, columns = {{{columns}}}, "
+        f"select row_number() over () as rn, * from read_csv({literal(path)}, columns = {{{columns}}}, "
         f"delim = {literal(dialect.delimiter)}, quote = {literal(dialect.quote)}, "
         f"escape = {literal(dialect.escape)}, nullstr = [{nulls}], header = false, auto_detect = false, {newline}"
         f"parallel = false, max_line_size = {records.MAX_RECORD}, buffer_size = {2 * records.MAX_RECORD})"

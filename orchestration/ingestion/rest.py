@@ -3,8 +3,9 @@
 import json
 from collections.abc import Mapping
 
-from orchestration.ingestion.expressions import Expression, Reference, literal
+from orchestration.ingestion.expressions import Expression, Reference
 from orchestration.ingestion.fields import Fields, Layer
+from orchestration.sql import literal
 
 
 class Rest:

@@ -16,8 +16,8 @@ from typing import Any
 import duckdb
 
 from orchestration.disk import sync
-from orchestration.ingestion.expressions import literal
 from orchestration.settings import Settings
+from orchestration.sql import attached
 from orchestration.warehouse import STORAGE_VERSION, threads_for
 
 GROWN = 1.4
@@ -68,14 +68,12 @@ def compact(settings: Settings) -> Compaction | None:
     try:
         config: dict[str, Any] = {"memory_limit": settings.memory_limit, "threads": threads_for(settings)}
         with duckdb.connect(config=config) as connection:
-            connection.execute(f"attach {literal(str(warehouse))} as old (read_only)")
-            connection.execute(f"attach {literal(str(draft))} as new (storage_version '{STORAGE_VERSION}')")
-            connection.execute("copy from database old to new")
-            connection.execute("checkpoint new")
-            if _rows(connection, "old") != _rows(connection, "new"):
-                raise CopyDiffers(f"The copy of {warehouse} has not its rows; it was left as it is.")
-            connection.execute("detach new")
-            connection.execute("detach old")
+            new = attached(connection, draft, "new", mode="read_write", version=STORAGE_VERSION)
+            with attached(connection, warehouse, "old"), new:
+                connection.execute("copy from database old to new")
+                connection.execute("checkpoint new")
+                if _rows(connection, "old") != _rows(connection, "new"):
+                    raise CopyDiffers(f"The copy of {warehouse} has not its rows; it was left as it is.")
         sync(draft)
         draft.replace(warehouse)
         sync(warehouse.parent)

@@ -13,10 +13,11 @@ from typing import Any
 
 import pytest
 
-from orchestration.ingestion import bucket
-from orchestration.ingestion.bucket import Bucket, BucketError
+from orchestration.ingestion import bucket, object_store
+from orchestration.ingestion.bucket import Bucket
 from orchestration.ingestion.loader import Loader
-from orchestration.settings import PROJECT_ROOT
+from orchestration.ingestion.object_store import BucketError
+from orchestration.settings import PROJECT_ROOT, ObjectStore
 from tests.ingestion.conftest import COLUMNS, House, source
 from tests.ingestion.storage import KEY_ID, LONG_AGO, SECRET, TOKEN, Server, Storage
 from tests.ingestion.test_lake import counts, day
@@ -232,7 +233,7 @@ def test_a_damaged_object_is_called_by_its_name(house: House, storage: Storage) 
 def test_an_object_over_the_limit_is_refused_and_the_others_go_on(
     house: House, storage: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bucket, "_MAX_BLOB", 1000)
+    monkeypatch.setattr(object_store, "_MAX_BLOB", 1000)
     storage.put("web/big.csv", day(1, rows=50))
     storage.put("web/small.csv", day(2))
     report = house.load(path=PATH)
@@ -303,7 +304,7 @@ def test_wrong_credentials_are_told_without_showing_them(
         assert code in said[-1]
     assert "set AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY" in said[0]
     kept = b"".join(path.read_bytes() for path in (house.root / "lake").rglob("*") if path.is_file())
-    shown = "".join([*said, *capfd.readouterr(), caplog.text, repr(bucket.ObjectStore())])
+    shown = "".join([*said, *capfd.readouterr(), caplog.text, repr(ObjectStore())])
     for secret in (SECRET, SECRET.replace("'", "''"), TOKEN, KEY_ID, "AKIDWRONG"):
         assert secret.encode() not in kept
         assert secret not in shown
@@ -320,7 +321,7 @@ def test_a_public_bucket_needs_no_keys(house: House, storage: Storage, monkeypat
 def test_without_the_extension_the_package_is_named(
     house: House, storage: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bucket, "_packaged_httpfs", lambda: None)
+    monkeypatch.setattr(object_store, "_packaged_httpfs", lambda: None)
     monkeypatch.setenv("HOME", str(house.root))
     storage.put("web/a.csv", day(1))
     house.write("b.csv", day(2))
@@ -332,7 +333,7 @@ def test_without_the_extension_the_package_is_named(
 
 
 def test_the_packaged_extension_is_found() -> None:
-    path = bucket._packaged_httpfs()
+    path = object_store._packaged_httpfs()
     assert path
     assert path.is_file()
 

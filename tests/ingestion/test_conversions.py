@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from orchestration.ingestion import conversions
 from orchestration.ingestion.conversions import ConversionError
-from orchestration.ingestion.expressions import literal
 from orchestration.ingestion.loader import connect
+from orchestration.sql import literal
 
 Evaluate = Callable[[str], Any]
 

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestration.ingestion.expressions import HELPERS, Expression, ExpressionError, quoted
+from orchestration.ingestion.expressions import HELPERS, Expression, ExpressionError
+from orchestration.sql import quoted
 
 CONNECTION = duckdb.connect()
 for helper in HELPERS:

@@ -15,10 +15,10 @@ from dagster import AssetExecutionContext, DagsterEventType, Definitions, asset,
 
 from orchestration.defs.resources import note
 from orchestration.gates import PublicationBlocked
-from orchestration.ingestion.bucket import BucketError
 from orchestration.ingestion.faults import UnreadableFileError
 from orchestration.ingestion.lake import Lake
 from orchestration.ingestion.landing import Landing
+from orchestration.ingestion.object_store import BucketError
 from orchestration.ingestion.sources import Source
 from orchestration.nights.lock import NightRunning
 from orchestration.nights.retries import LONGEST_SECONDS, TRIES, may_pass, patiently, pause, retried
