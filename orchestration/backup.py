@@ -19,13 +19,14 @@ from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 
 import duckdb
-from rich.console import Console
 
 from orchestration.archive import BackupFailed, extract, write
 from orchestration.arrivals import local_dumps
 from orchestration.declarations import DeclarationError, Declarations
 from orchestration.nights.lock import NightRunning, hold, lock_file
 from orchestration.settings import Settings
+from orchestration.sql import attached
+from orchestration.terminal import terminal
 from orchestration.warehouse import OPS_RECORDS, PREDICTED, STORAGE_VERSION, connect
 
 RECORDS = ".avila/records.duckdb"
@@ -166,14 +167,13 @@ def _names(folder: Path) -> list[str]:
 
 def _copy_records(settings: Settings, target: Path) -> Path:
     try:
-        with duckdb.connect() as connection:
-            connection.execute(f"attach '{settings.warehouse}' as warehouse (read_only)")
-            connection.execute(f"attach '{target}' as records (storage_version '{STORAGE_VERSION}')")
+        with duckdb.connect() as connection, attached(connection, settings.warehouse, "warehouse"):
             tables = _tables(connection, "warehouse")
-            for table in RECORD_TABLES:
-                if table in tables:
-                    connection.execute(f"create schema if not exists records.{table.partition('.')[0]}")
-                    connection.execute(f"create table records.{table} as from warehouse.{table}")
+            with attached(connection, target, "records", mode="read_write", version=STORAGE_VERSION):
+                for table in RECORD_TABLES:
+                    if table in tables:
+                        connection.execute(f"create schema if not exists records.{table.partition('.')[0]}")
+                        connection.execute(f"create table records.{table} as from warehouse.{table}")
     except duckdb.Error as error:
         raise BackupFailed(
             f"{settings.warehouse} cannot be read ({str(error).splitlines()[0]}); {settings.command('run')} mends it."
@@ -192,11 +192,9 @@ def _bring_back_records(settings: Settings, folder: Path) -> None:
     if not records.exists():
         return
     scratch = Settings(**{**settings.model_dump(), "data_dir": folder})
-    with connect(scratch) as connection:
-        connection.execute(f"attach '{records}' as records (read_only)")
+    with connect(scratch) as connection, attached(connection, records, "records"):
         for table in sorted(_tables(connection, "records") & set(RECORD_TABLES)):
             connection.execute(f"insert into {table} by name from records.{table}")
-        connection.execute("detach records")
     records.unlink()
 
 
@@ -212,8 +210,8 @@ def main() -> int:
     saving.add_argument("to", type=Path)
     saving.add_argument("--without-landing", action="store_true", help="leave out the dumps")
     commands.add_parser("restore", help="fill an empty data directory").add_argument("file", type=Path)
-    said, settings = parser.parse_args(), Settings()
-    console, errors = Console(), Console(stderr=True)
+    said, settings = parser.parse_args(), Settings.of_environment()
+    console, errors = terminal(), terminal(stderr=True)
     try:
         if said.command == "save":
             done = save(settings, said.to.expanduser().resolve(), landing=not said.without_landing)
@@ -222,14 +220,14 @@ def main() -> int:
             done = restore(settings, said.file.expanduser().resolve())
             what = "Restored"
     except NightRunning as error:
-        errors.print(str(error), style="red", highlight=False, markup=False, soft_wrap=True)
+        errors.print(str(error), style="red")
         return 3
     except (BackupFailed, OSError) as error:
-        errors.print(str(error), style="red", highlight=False, markup=False, soft_wrap=True)
+        errors.print(str(error), style="red")
         return 1
-    console.print(f"{what} {done.files:,} files, {done.size_bytes / 1e6:,.1f} MB: {done.path}", soft_wrap=True)
+    console.print(f"{what} {done.files:,} files, {done.size_bytes / 1e6:,.1f} MB: {done.path}")
     if said.command == "restore":
-        console.print(f"{settings.command('run')} builds the marts and publishes them.", soft_wrap=True)
+        console.print(f"{settings.command('run')} builds the marts and publishes them.")
     return 0
 
 

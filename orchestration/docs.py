@@ -3,39 +3,36 @@
 import sys
 
 import duckdb
-from rich.console import Console
 
 from orchestration.declarations import DeclarationError
 from orchestration.house import House, open_house
+from orchestration.terminal import terminal
 from orchestration.warehouse import DbtFailed, run_dbt
 
 
 def main() -> int:
     """Write the page; gives 1 where dbt fails or a night is writing, 2 where there is nothing to document yet."""
-    console = Console(stderr=True)
+    console = terminal(stderr=True)
     try:
         house = open_house()
     except DeclarationError as error:
-        console.print(str(error), style="red", highlight=False, markup=False, soft_wrap=True)
+        console.print(str(error), style="red")
         return 2
     settings = house.settings
     if not settings.warehouse.exists():
-        console.print(
-            f"There is no warehouse at {settings.warehouse} yet: run [bold]{settings.command('run')}[/bold] first.",
-            soft_wrap=True,
-        )
+        console.print(f"There is no warehouse at {settings.warehouse} yet: run {settings.command('run')} first.")
         return 2
     try:
         # Whether a night is writing is told in its own words, not in dbt's.
         duckdb.connect(str(settings.warehouse)).close()
         write_docs(house)
     except duckdb.IOException as error:
-        console.print(f"The warehouse is in use, perhaps by a night that is running: {error}", markup=False)
+        console.print(f"The warehouse is in use, perhaps by a night that is running: {error}")
         return 1
     except DbtFailed as error:
-        console.print(str(error), style="red", highlight=False, markup=False, soft_wrap=True)
+        console.print(str(error), style="red")
         return 1
-    console.print(f"Open {settings.docs} in a browser.", soft_wrap=True)
+    console.print(f"Open {settings.docs} in a browser.")
     return 0
 
 

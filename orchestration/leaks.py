@@ -1,6 +1,5 @@
 """Whether features of the past are those that the events known then give: a proof on a sample of the data at hand."""
 
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -10,7 +9,8 @@ from typing import Any
 import duckdb
 
 from orchestration.settings import Settings
-from orchestration.verify import undisturbed
+from orchestration.sql import attached, literal
+from orchestration.verify import room_beside, undisturbed
 from orchestration.warehouse import connect, run_dbt
 
 SAMPLE_USERS = 200
@@ -51,26 +51,20 @@ def recompute_snapshots(
 
     Raises:
         DbtFailed: The rebuild failed.
-        NotVerifiableError: A night has written the warehouse meanwhile, or is about to.
+        NotVerifiableError: A night has written the warehouse meanwhile, or is about to, or another process recomputes.
     """
-    scratch = Settings(**{**settings.model_dump(), "data_dir": settings.warehouse.parent / "recomputation"})
-    shutil.rmtree(scratch.root, ignore_errors=True)
-    scratch.lake.mkdir(parents=True)
-    try:
-        with undisturbed(settings):
-            as_of = _hand_over_past(settings, scratch, variables["reporting_timezone"], users)
-            if as_of is None:
-                return Recomputation(as_of=None, users=0, differing=(), count=0)
-            run_dbt(["run", "--select", "+user_snapshots"], scratch, variables)
-            return _compare(settings.warehouse, scratch.warehouse, as_of)
-    finally:
-        shutil.rmtree(scratch.root, ignore_errors=True)
+    with room_beside(settings, "recomputation") as scratch, undisturbed(settings):
+        scratch.lake.mkdir()
+        as_of = _hand_over_past(settings, scratch, variables["reporting_timezone"], users)
+        if as_of is None:
+            return Recomputation(as_of=None, users=0, differing=(), count=0)
+        run_dbt(["run", "--select", "+user_snapshots"], scratch, variables)
+        return _compare(settings.warehouse, scratch.warehouse, as_of)
 
 
 def _hand_over_past(settings: Settings, scratch: Settings, zone: str, users: int) -> date | None:
     """Put the events before a cutoff that may concern some users into a lake, and say which users; gives the cutoff."""
-    with connect(scratch) as connection:
-        connection.execute(f"attach '{settings.warehouse}' as stored (read_only)")
+    with connect(scratch) as connection, attached(connection, settings.warehouse, "stored"):
         cutoffs = connection.execute(
             f"select distinct as_of from stored.{SNAPSHOTS} where as_of < (select max(as_of) from stored.{SNAPSHOTS}) "
             "order by as_of"
@@ -106,10 +100,9 @@ def _hand_over_past(settings: Settings, scratch: Settings, zone: str, users: int
                 select
                     'last' as event_id, 'witness' as event_name, {midnight} - interval 1 microsecond as event_ts,
                     '(witness)' as user_id, '(witness)' as source, 'past' as load_id, '' as dump_file, 0 as dump_row
-            ) to '{path}' (format parquet)
+            ) to {literal(path)} (format parquet)
             """
         )
-        connection.execute("detach stored")
         connection.execute(
             "create table ops.loads as select 'past' as load_id, 1::bigint as load_seq, null::bigint as retired_seq, "
             "'past.parquet' as parquet_file"
@@ -118,8 +111,7 @@ def _hand_over_past(settings: Settings, scratch: Settings, zone: str, users: int
 
 
 def _compare(stored: Path, recomputed: Path, as_of: date) -> Recomputation:
-    with duckdb.connect(str(recomputed)) as connection:
-        connection.execute(f"attach '{stored}' as stored (read_only)")
+    with duckdb.connect(str(recomputed)) as connection, attached(connection, stored, "stored"):
         columns = ", ".join(f'"{name}"' for name, *_ in connection.execute(f"describe {SNAPSHOTS}").fetchall())
         mine, theirs = (
             f"(select {columns} from {catalog}{SNAPSHOTS} "

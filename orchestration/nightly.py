@@ -28,6 +28,7 @@ from orchestration.nights.morning import note_figures
 from orchestration.nights.orphans import MAKE_RUN
 from orchestration.nights.outcome import step_failure
 from orchestration.settings import PROJECT_ROOT, Settings
+from orchestration.terminal import terminal
 from orchestration.warehouse import DbtFailed
 
 SIMULATED_DUMPS = "landing/shop/*.jsonl.gz"
@@ -82,9 +83,9 @@ def main() -> int:
     """
     # Most of what a night makes lives to its end, such as dbt's project; to look for cycles in it seldom finds any.
     gc.set_threshold(20_000, 20, 20)
-    console, errors = Console(width=None if sys.stdout.isatty() else 100), Console(stderr=True)
+    console, errors = terminal(width=None if sys.stdout.isatty() else 100), terminal(stderr=True)
     started = time.monotonic()
-    settings = Settings()
+    settings = Settings.of_environment()
     voice = Voice(settings, errors)
     try:
         declarations = Declarations.load(settings.declarations)
@@ -138,9 +139,9 @@ def prepare_dagster(settings: Settings) -> None:
 def print_notices(notices: list[str], console: Console) -> None:
     """Print what went by in the log, once more and in one place."""
     if notices:
-        console.print("\n[bold]Worth a look[/bold]")
+        console.print("\nWorth a look", style="bold")
         for notice in notices:
-            console.print(notice, style="yellow", highlight=False, markup=False, soft_wrap=True)
+            console.print(notice, style="yellow")
 
 
 def run_night(settings: Settings, voice: Voice) -> Night:

@@ -4,9 +4,8 @@ import os
 import sys
 from pathlib import Path
 
-from rich.console import Console
-
 from orchestration.settings import DBT_PROJECT_DIR, Settings
+from orchestration.terminal import terminal
 
 TABLES = """\
 marts: events sessions users user_days funnel_users funnel_steps
@@ -20,12 +19,10 @@ marts: events sessions users user_days funnel_users funnel_steps
 
 def main() -> int:
     """Replace this process by the DuckDB prompt."""
-    settings = Settings()
+    settings = Settings.of_environment()
     marts = settings.published / "marts.duckdb"
     if not marts.exists():
-        Console(stderr=True).print(
-            f"Nothing is published at {marts} yet: run [bold]{settings.command('run')}[/bold] first.", soft_wrap=True
-        )
+        terminal(stderr=True).print(f"Nothing is published at {marts} yet: run {settings.command('run')} first.")
         return 2
     shell = Path(sys.executable).parent / "duckdb"
     arguments = [str(shell), "-readonly", str(marts), "-cmd", "use marts.marts;"]

@@ -7,6 +7,7 @@ import duckdb
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from orchestration.settings import Settings
 
@@ -66,24 +67,25 @@ def print_report(
     path = settings.published / "marts.duckdb"
     with duckdb.connect(str(path), read_only=True) as connection:
         connection.execute("use marts.marts")
-        console.print(_rows(connection))
-        console.print(_loads(connection, declared, failed_files))
+        console.print(_rows(connection), soft_wrap=False)
+        console.print(_loads(connection, declared, failed_files), soft_wrap=False)
         models, verdicts = _models(connection)
-        console.print(models)
+        console.print(models, soft_wrap=False)
         for verdict in (*verdicts, _lifetime_values(connection)):
-            console.print(f"  {verdict}", soft_wrap=True, highlight=False)
-        console.print(f"\n[bold]Published[/bold] {path}", soft_wrap=True)
-        console.print(f"and as Parquet under {settings.published / 'parquet'}", soft_wrap=True)
-        console.print(f"A page to read or to mail: {settings.published / 'report.html'}", soft_wrap=True)
+            console.print(f"  {verdict}")
+        console.print(Text.assemble(("\nPublished", "bold"), f" {path}"))
+        console.print(f"and as Parquet under {settings.published / 'parquet'}")
+        console.print(f"A page to read or to mail: {settings.published / 'report.html'}")
         console.print(
-            f"Query it at any time with [bold]{settings.command('sql')}[/bold]; "
-            f"see the lineage with [bold]{settings.command('ui')}[/bold].\n",
-            soft_wrap=True,
+            Text.assemble(
+                *("Query it at any time with ", (settings.command("sql"), "bold")),
+                *("; see the lineage with ", (settings.command("ui"), "bold"), ".\n"),
+            )
         )
         for question, sql in QUERIES:
-            console.print(f"[bold]{question}[/bold]")
-            console.print(_dedent(sql), style="dim", highlight=False, soft_wrap=True)
-            console.print(_table(connection.execute(sql)))
+            console.print(question, style="bold")
+            console.print(_dedent(sql), style="dim")
+            console.print(_table(connection.execute(sql)), soft_wrap=False)
 
 
 def _rows(connection: duckdb.DuckDBPyConnection) -> Table:

@@ -5,13 +5,12 @@ import signal
 import socket
 import sys
 
-from rich.console import Console
-
 from orchestration.declarations import DeclarationError, Declarations
 from orchestration.nightly import prepare_dagster
 from orchestration.nights.logs import is_json
 from orchestration.nights.orphans import end_orphans
 from orchestration.settings import Settings
+from orchestration.terminal import terminal
 
 WORKSPACE_YAML = """\
 load_from:
@@ -23,20 +22,19 @@ load_from:
 
 def main() -> int:
     """Replace this process by ``dagster dev``; gives 2 where ``avila.yml`` is wrong."""
-    settings = Settings()
-    console = Console(stderr=True)
+    settings = Settings.of_environment()
+    console = terminal(stderr=True)
     try:
         Declarations.load(settings.declarations)
     except DeclarationError as error:
-        console.print(str(error), style="red", highlight=False, markup=False)
+        console.print(str(error), style="red")
         return 2
     host, port = settings.ui_host, settings.ui_port
     with socket.socket() as probe:
         if probe.connect_ex(("127.0.0.1" if host == "0.0.0.0" else host, port)) == 0:  # noqa: S104
             console.print(
                 f"Port {port} is taken: stop what listens there, or choose another, as in "
-                f"[bold]AVILA_UI_PORT={port + 1} make ui[/bold].",
-                soft_wrap=True,
+                f"AVILA_UI_PORT={port + 1} make ui."
             )
             return 2
     prepare_dagster(settings)
@@ -44,7 +42,7 @@ def main() -> int:
 
     with DagsterInstance.from_config(str(settings.dagster_home)) as instance:
         end_orphans(settings, instance)
-    console.print(f"The lineage: [bold]http://localhost:{port}/asset-groups[/bold]   (Ctrl-C stops)")
+    console.print(f"The lineage: http://localhost:{port}/asset-groups   (Ctrl-C stops)")
     workspace = settings.dagster_home / "workspace.yaml"
     workspace.write_text(WORKSPACE_YAML)
     # `dg dev` is not for a server, and every look of a sensor would be a line.

@@ -1,5 +1,6 @@
 """``make verify``: whether the marts, brought up to date night by night, equal ones built anew from the same loads."""
 
+import fcntl
 import shutil
 import sys
 from collections.abc import Iterator, Mapping
@@ -9,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-from rich.console import Console
 
 from orchestration import increments
 from orchestration.declarations import DeclarationError
 from orchestration.house import open_house
 from orchestration.manifest import load_manifest
 from orchestration.settings import Settings
+from orchestration.sql import attached
+from orchestration.terminal import terminal
 from orchestration.warehouse import PREDICTED, DbtFailed, connect, run_dbt
 
 SCHEMAS = ("marts", "features")
@@ -61,22 +63,16 @@ def verify(settings: Settings, variables: Mapping[str, Any], manifest: Mapping[s
         manifest: dbt's, of the same variables.
 
     Raises:
-        NotVerifiableError: There is no warehouse yet, another process writes it or has meanwhile, or it is not up to
-            date with its loads and definitions.
+        NotVerifiableError: There is no warehouse yet, another process writes it or has meanwhile, or verifies it, or it
+            is not up to date with its loads and definitions.
         DbtFailed: The rebuild failed.
     """
     check_up_to_date(settings, variables, manifest)
-    scratch = Settings(**{**settings.model_dump(), "data_dir": settings.warehouse.parent / "verification"})
-    shutil.rmtree(scratch.root, ignore_errors=True)
-    scratch.root.mkdir(parents=True)
-    try:
+    with room_beside(settings, "verification") as scratch, undisturbed(settings):
         scratch.lake.symlink_to(settings.lake, target_is_directory=True)
-        with undisturbed(settings):
-            _hand_over(settings, scratch)
-            run_dbt(["run"], scratch, variables)
-            return compare(settings.warehouse, scratch.warehouse)
-    finally:
-        shutil.rmtree(scratch.root, ignore_errors=True)
+        _hand_over(settings, scratch)
+        run_dbt(["run"], scratch, variables)
+        return compare(settings.warehouse, scratch.warehouse)
 
 
 def check_exists(settings: Settings) -> None:
@@ -118,6 +114,30 @@ def _readable(settings: Settings) -> Iterator[None]:
             f"{settings.warehouse} cannot be read, most likely because a night is running. Try again when it is done. "
             f"({error})"
         ) from error
+
+
+@contextmanager
+def room_beside(settings: Settings, name: str) -> Iterator[Settings]:
+    """An empty data directory beside the warehouse, to rebuild in; it is removed again.
+
+    Raises:
+        NotVerifiableError: Another process is at work in it.
+    """
+    scratch = Settings(**{**settings.model_dump(), "data_dir": settings.warehouse.parent / name})
+    with (settings.warehouse.parent / f".{name}.lock").open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise NotVerifiableError(
+                f"{settings.root} is being verified already, by another process. Try again when it is done."
+            ) from None
+        # A process that was killed has left its own.
+        shutil.rmtree(scratch.root, ignore_errors=True)
+        scratch.root.mkdir()
+        try:
+            yield scratch
+        finally:
+            shutil.rmtree(scratch.root, ignore_errors=True)
 
 
 @contextmanager
@@ -164,8 +184,8 @@ def compare(stored: Path, rebuilt: Path) -> list[Difference]:
     tables = _frozen(rebuilt)
     with duckdb.connect(str(stored), read_only=True) as connection:
         connection.execute("set TimeZone = 'UTC'")
-        connection.execute(f"attach '{rebuilt}' as rebuilt (read_only)")
-        found = [_difference(connection, name, f"rebuilt.{table}") for name, table in tables.items()]
+        with attached(connection, rebuilt, "rebuilt"):
+            found = [_difference(connection, name, f"rebuilt.{table}") for name, table in tables.items()]
     return [difference for difference in found if difference is not None]
 
 
@@ -209,12 +229,10 @@ def _difference(connection: duckdb.DuckDBPyConnection, stored: str, rebuilt: str
 
 def _hand_over(settings: Settings, scratch: Settings) -> None:
     """Give the scratch warehouse what a build reads besides the lake."""
-    with connect(scratch) as connection:
-        connection.execute(f"attach '{settings.warehouse}' as stored (read_only)")
+    with connect(scratch) as connection, attached(connection, settings.warehouse, "stored"):
         connection.execute("create table ops.loads as select * from stored.ops.loads")
         for table in PREDICTED:
             connection.execute(f"insert into ml.{table} by name select * from stored.ml.{table}")
-        connection.execute("detach stored")
 
 
 def main() -> int:
@@ -223,7 +241,7 @@ def main() -> int:
     Returns:
         0 when nothing does, 1 when something does, 2 when it could not be found out.
     """
-    console, errors = Console(), Console(stderr=True)
+    console, errors = terminal(), terminal(stderr=True)
     try:
         house = open_house()
         check_exists(house.settings)
@@ -232,12 +250,12 @@ def main() -> int:
         console.print("Rebuilding everything from the lake beside the warehouse, to compare the two …")
         differences = verify(house.settings, variables, manifest)
     except (DeclarationError, DbtFailed, NotVerifiableError) as error:
-        errors.print(str(error), style="red", highlight=False, markup=False, soft_wrap=True)
+        errors.print(str(error), style="red")
         return 2
     for difference in differences:
-        console.print(str(difference), style="red", highlight=False, markup=False, soft_wrap=True)
+        console.print(str(difference), style="red")
     if differences:
-        errors.print(cure(house.settings), highlight=False, markup=False, soft_wrap=True)
+        errors.print(cure(house.settings))
         return 1
     console.print("Every mart equals a full rebuild, row for row.")
     return 0

@@ -16,6 +16,7 @@ from orchestration.alerts.watch import send
 from orchestration.declarations import DeclarationError, Declarations
 from orchestration.house import House
 from orchestration.settings import Settings
+from orchestration.terminal import terminal
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -29,11 +30,11 @@ def main(arguments: list[str] | None = None) -> int:
     what.add_argument("--test", action="store_true", help="a test message to every channel, and every rule asked")
     what.add_argument("--send", action="store_true", help="send what waits in the outbox")
     options = parser.parse_args(arguments)
-    console, settings = Console(stderr=True), Settings()
+    console, settings = terminal(stderr=True), Settings.of_environment()
     try:
         house = House(settings=settings, declarations=Declarations.load(settings.declarations))
     except DeclarationError as error:
-        console.print(str(error), style="red", highlight=False, markup=False, soft_wrap=True)
+        console.print(str(error), style="red")
         return 2
     return _send(house, console) if options.send else _test(house, console)
 
@@ -58,9 +59,9 @@ def _test(house: House, console: Console) -> int:
             deliver(channel, message)
         except DeliveryFailed as error:
             failed = True
-            _say(console, f"{name}: not sent: {error}", "red")
+            console.print(f"{name}: not sent: {error}", style="red")
         else:
-            _say(console, f"{name}: sent", "green")
+            console.print(f"{name}: sent", style="green")
     return int(not _ask_rules(house, console) or failed)
 
 
@@ -77,24 +78,20 @@ def _ask_rules(house: House, console: Console) -> bool:
                 days = f"; {days_on_end(answer)} of {rule.times} days" if rule.by_day else ""
             except QueryFailed as error:
                 answered = False
-                _say(console, f"rules/{name}: no answer: {error}", "red")
+                console.print(f"rules/{name}: no answer: {error}", style="red")
             else:
                 holds = f"holds in {sum(answer.held)} of {len(answer.rows)} rows{days}"
-                _say(console, f"rules/{name}: `{rule.when}` {holds}", "green")
+                console.print(f"rules/{name}: `{rule.when}` {holds}", style="green")
     return answered
 
 
 def _send(house: House, console: Console) -> int:
     with closing(Book(house.settings.alerts, warehouse=str(house.settings.root))) as book:
         sent, trouble = send(house, book)
-    _say(console, f"{sent} alerts sent", "green")
+    console.print(f"{sent} alerts sent", style="green")
     for said in trouble:
-        _say(console, said, "red")
+        console.print(said, style="red")
     return int(bool(trouble))
-
-
-def _say(console: Console, said: str, style: str) -> None:
-    console.print(said, style=style, highlight=False, markup=False, soft_wrap=True)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Dumps into the lake, one asset a source; then the lake's catalogue into the warehouse."""
 
+import re
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -34,6 +35,7 @@ from orchestration.nights.recovery import last_recovery
 from orchestration.nights.retries import TRIES, again, retried
 from orchestration.nights.runs import start_run
 from orchestration.publish import sweep
+from orchestration.sql import literal
 from orchestration.warehouse import connect
 
 HOUSE = open_house()
@@ -214,13 +216,18 @@ def too_many_rejects(name: str, share: float, limit: float, reasons: Sequence[Re
         f'  {column} is the dump\'s own column of this name; `columns: {{{column}: "null"}}` leaves it out.'
         for column in sorted(undeclared & {found.reason.split()[0] for found in reasons})
     ]
-    files = HOUSE.settings.lake / "rejects" / "*.parquet"
+    query = f"from {literal(HOUSE.settings.lake / 'rejects' / '*.parquet')} where source = {literal(name)}"
     return "\n".join(
         [
             *said,
-            f"  All of them: .venv/bin/duckdb -c \"from '{files}' where source = '{name}'\"",
+            f"  All of them: .venv/bin/duckdb -c \"{_in_quotes(query)}\"",
         ]
     )
+
+
+def _in_quotes(text: str) -> str:
+    """A text between a shell's double quotes, which leave the single ones of SQL as they are."""
+    return re.sub(r'([\\"$`])', r"\\\1", text)
 
 
 def run_started_at(context: AssetExecutionContext) -> datetime:

@@ -76,7 +76,7 @@ class Voice:
     def say(self, text: str, *, level: str = "error", style: str = "red") -> None:
         """Say something, in lines as they are."""
         if not self._is_json:
-            self._console.print(text, style=style, highlight=False, markup=False, soft_wrap=True)
+            self._console.print(text, style=style)
             return
         now = datetime.now(UTC).timestamp()
         line = {"time": _iso(now), "level": level, "run_id": self.run_id, "step": None, "asset": None, "message": text}

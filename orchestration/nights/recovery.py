@@ -14,6 +14,7 @@ import duckdb
 from orchestration.ingestion.faults import LOCKED
 from orchestration.nights.damage import is_broken, suspicion
 from orchestration.settings import Settings
+from orchestration.sql import attached
 from orchestration.warehouse import MODELS, OPS_RECORDS, connect
 
 _HEADERS = 3 * 4096
@@ -148,13 +149,9 @@ def _bring_back_records(connection: duckdb.DuckDBPyConnection, settings: Setting
     rows = 0
     if not published.exists():
         return rows
-    with contextlib.suppress(duckdb.Error):
-        connection.execute(f"attach '{published}' as last_published (read_only)")
-        try:
-            for table, query in _RECORDS.items():
-                # By name: a published file may be of a version that had other columns.
-                with contextlib.suppress(duckdb.CatalogException):
-                    rows += int(connection.execute(f"insert into {table} by name {query}").fetchall()[0][0])
-        finally:
-            connection.execute("detach last_published")
+    with contextlib.suppress(duckdb.Error), attached(connection, published, "last_published"):
+        for table, query in _RECORDS.items():
+            # By name: a published file may be of a version that had other columns.
+            with contextlib.suppress(duckdb.CatalogException):
+                rows += int(connection.execute(f"insert into {table} by name {query}").fetchall()[0][0])
     return rows

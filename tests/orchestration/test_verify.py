@@ -16,6 +16,7 @@ from orchestration.verify import NotVerifiableError, check_up_to_date, compare, 
 from orchestration.warehouse import run_dbt
 from tests.conftest import Load
 from tests.dbt_project.histories import Outcome, Project, Warehouse
+from tests.orchestration.locking import held_by_another
 
 
 @cache
@@ -54,6 +55,14 @@ def test_rows_that_differ_are_shown(built: Warehouse) -> None:
     assert str(difference).startswith("marts.sessions: 1 rows a rebuild does not have, 1 rows only it has")
     assert [example.split(":")[0] for example in difference.examples] == ["only stored", "only rebuilt"]
     assert not (built.settings.warehouse.parent / "verification").exists()
+
+
+def test_two_that_verify_keep_out_of_each_others_way(built: Warehouse) -> None:
+    with (
+        held_by_another(built.settings.warehouse.parent / ".verification.lock"),
+        pytest.raises(NotVerifiableError, match="being verified already"),
+    ):
+        verify(built.settings, project().variables, project().manifest)
 
 
 def test_how_good_scores_were_is_the_same_on_any_number_of_threads(built: Warehouse) -> None:

@@ -11,13 +11,13 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from rich.console import Console
 
 from orchestration.nights.logs import JsonLines, Voice
 from orchestration.nights.metrics import Summary, write_metrics
 from orchestration.nights.runs import finish_run, note_steps, start_run, status_of
 from orchestration.nights.stopwatch import Came, Measured, Stopwatch, running, start, stop, utc_now
 from orchestration.settings import Settings
+from orchestration.terminal import terminal
 from orchestration.warehouse import connect
 from tests.orchestration.figures import figures_of
 
@@ -198,16 +198,16 @@ def test_a_line_of_the_log_is_an_object_with_run_step_and_asset() -> None:
 def test_a_terminal_is_spoken_to_in_words(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for is_terminal, log_format, is_json in [(True, "auto", False), (False, "auto", True), (False, "text", False)]:
         monkeypatch.setattr("sys.stderr", SimpleNamespace(isatty=lambda is_terminal=is_terminal: is_terminal))
-        console = Console(file=io.StringIO(), width=20)
+        console = terminal(file=io.StringIO(), width=20)
         voice = Voice(Settings(data_dir=tmp_path, log_format=log_format), console)
         voice.run_id = "r1"
-        voice.say("two [words], in a line longer than that")
+        voice.say("two [words][/b] and :key:, in a line longer than that")
         said = console.file.getvalue()
         if is_json:
             line = json.loads(said)
-            assert (line["message"], line["run_id"]) == ("two [words], in a line longer than that", "r1")
+            assert (line["message"], line["run_id"]) == ("two [words][/b] and :key:, in a line longer than that", "r1")
         else:
-            assert said == "two [words], in a line longer than that\n"
+            assert said == "two [words][/b] and :key:, in a line longer than that\n"
 
 
 def test_figures_are_written_whole_where_they_are_wanted(tmp_path: Path, stopwatch: Stopwatch) -> None:
