@@ -39,8 +39,15 @@ PARTS: dict[str, dict[str, list[str]]] = {
     "ingest": {"orchestration.ingestion.lake": ["Lake.load", "Lake.publish_catalog"]},
     "dbt: parse": {"dbt.parser.manifest": ["parse_manifest"]},
     "dbt: build and test": {"orchestration.warehouse": ["run_dbt"]},
-    "Great Expectations": {"ml.expectations": ["check_features", "check_scores"]},
-    "ML": {"orchestration.models": ["refresh_model"]},
+    "Great Expectations": {
+        "ml.expectations": ["check_features", "check_scores"],
+        "orchestration.dumps": ["measure", "check_dumps"],
+    },
+    "ML": {
+        "orchestration.models": ["refresh_model"],
+        "orchestration.model_checks": ["drift_of", "leak_proofs"],
+        "orchestration.lifetime_value": ["refresh_clv"],
+    },
     "pictures": {
         "orchestration.pictures.gallery": ["draw"],
         "orchestration.page": ["compose"],
