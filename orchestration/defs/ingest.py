@@ -260,7 +260,7 @@ def newest_loads(connection: duckdb.DuckDBPyConnection) -> str:
         AssetCheckSpec(
             "warehouse_could_be_read",
             asset=["ops", "loads"],
-            description="The warehouse file was not broken, so nothing had to be built anew for that reason.",
+            description="The warehouse file was neither broken nor gone, so nothing was built anew for that reason.",
         )
     ],
 )

@@ -1,4 +1,4 @@
-"""A warehouse file that is broken: recognised, set aside, and built anew from the lake, with its records.
+"""A warehouse file that is broken or gone: recognised, set aside, and built anew from the lake, with its records.
 
 The lake is the truth and the warehouse follows from it, but for the records in schema ``ops`` and the scores that were
 given before; those of the last publication are taken from the published file.
@@ -18,6 +18,7 @@ from orchestration.sql import attached
 from orchestration.warehouse import MODELS, OPS_RECORDS, connect
 
 _HEADERS = 3 * 4096
+_GONE = "there is none, though marts are published"
 _RECORDS = {
     **{f"ops.{table}": f"from last_published.ops.{table}" for table in OPS_RECORDS},
     **{
@@ -37,24 +38,25 @@ class Recovery:
 
     Attributes:
         reason: What is wrong with it, in DuckDB's words or ours.
-        set_aside: Where the file lies now.
+        set_aside: Where the file lies now; None where there was none.
         records: How many rows of its records the published file gave back.
     """
 
     reason: str
-    set_aside: str
+    set_aside: str | None
     records: int
 
     def __str__(self) -> str:
+        aside = f"It was set aside as {self.set_aside}, and every" if self.set_aside else "Every"
         return (
-            f"The warehouse file could not be read ({self.reason}). It was set aside as {self.set_aside}, and every "
-            f"model is built anew from the lake; {self.records:,} rows of the warehouse's own records came back "
-            "from the published file. Remove it when you no longer want to look at it."
+            f"The warehouse file could not be read ({self.reason}). {aside} model is built anew from the lake; "
+            f"{self.records:,} rows of the warehouse's own records came back from the published file."
+            + (" Remove it when you no longer want to look at it." if self.set_aside else "")
         )
 
 
 def fault(settings: Settings) -> str | None:
-    """What is wrong with the warehouse file; None where it opens and holds the blocks in use, or there is none.
+    """What is wrong with the warehouse file; None where it opens and holds the blocks in use, or there never was one.
 
     Raises:
         duckdb.Error: It cannot be opened for another reason, such as another process that holds it.
@@ -62,7 +64,8 @@ def fault(settings: Settings) -> str | None:
     if suspicion(settings).exists():
         return suspicion(settings).read_text(encoding="utf-8")
     if not settings.warehouse.exists():
-        return None
+        # Somebody removed it, as `make verify` may have told them to: what no lake can give back is not to go with it.
+        return _GONE if _published(settings).exists() else None
     try:
         with duckdb.connect(str(settings.warehouse)) as connection:
             query = "select block_size, total_blocks from pragma_database_size()"
@@ -95,7 +98,7 @@ def _last_block_in_use(connection: duckdb.DuckDBPyConnection) -> int:
 
 
 def recover(settings: Settings) -> Recovery | None:
-    """Set a broken warehouse file aside, and begin a new one with the records of the last publication.
+    """Set a warehouse file that is broken aside, and begin a new one with the records of the last publication.
 
     Returns:
         What was done; None where the file is sound.
@@ -112,7 +115,7 @@ def recover(settings: Settings) -> Recovery | None:
     with connect(settings) as connection:
         records = _bring_back_records(connection, settings)
     suspicion(settings).unlink(missing_ok=True)
-    recovery = Recovery(reason=reason, set_aside=str(aside), records=records)
+    recovery = Recovery(reason=reason, set_aside=None if reason == _GONE else str(aside), records=records)
     _told(settings).write_text(json.dumps(asdict(recovery)), encoding="utf-8")
     return recovery
 
@@ -132,6 +135,10 @@ def _told(settings: Settings) -> Path:
     return settings.warehouse.parent / ".recovered"
 
 
+def _published(settings: Settings) -> Path:
+    return settings.published / "marts.duckdb"
+
+
 def _set_aside(warehouse: Path) -> Path:
     """Rename the file and its journal; an earlier one that was set aside gives way, so that they do not pile up."""
     aside = warehouse.with_suffix(".broken")
@@ -145,7 +152,7 @@ def _set_aside(warehouse: Path) -> Path:
 
 
 def _bring_back_records(connection: duckdb.DuckDBPyConnection, settings: Settings) -> int:
-    published = settings.published / "marts.duckdb"
+    published = _published(settings)
     rows = 0
     if not published.exists():
         return rows

@@ -96,6 +96,23 @@ def test_a_truncated_file_is_set_aside_and_its_records_come_back(settings: Setti
     assert last_recovery(settings) is None
 
 
+def test_the_records_of_a_file_that_was_removed_come_back(settings: Settings) -> None:
+    """Its journal is not that of the new file."""
+    settings.warehouse.unlink()
+    journal = Path(f"{settings.warehouse}.wal")
+    journal.write_bytes(b"of the file that was removed")
+    recovery = recover(settings)
+    assert recovery is not None
+    assert (recovery.set_aside, recovery.records) == (None, 4)
+    assert not journal.exists()
+    assert "there is none" in str(recovery)
+    assert "set aside" not in str(recovery)
+    with connect(settings) as connection:
+        assert connection.execute("select run_id from ops.publications").fetchall() == [("night 1",)]
+    assert recover(settings) is None
+    assert last_recovery(settings) == recovery
+
+
 @pytest.mark.parametrize("at", [0, 4096])
 def test_a_broken_header_is_recognised(settings: Settings, at: int) -> None:
     overwrite(settings.warehouse, at)
