@@ -6,7 +6,7 @@ import duckdb
 
 from orchestration.declarations import DeclarationError
 from orchestration.house import House, open_house
-from orchestration.terminal import terminal
+from orchestration.terminal import take_no_arguments, terminal
 from orchestration.warehouse import DbtFailed, run_dbt
 
 
@@ -51,4 +51,5 @@ def write_docs(house: House) -> None:
 
 
 if __name__ == "__main__":
+    take_no_arguments(__doc__)
     sys.exit(main())

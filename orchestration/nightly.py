@@ -28,7 +28,7 @@ from orchestration.nights.morning import note_figures
 from orchestration.nights.orphans import MAKE_RUN
 from orchestration.nights.outcome import step_failure
 from orchestration.settings import PROJECT_ROOT, Settings
-from orchestration.terminal import terminal
+from orchestration.terminal import take_no_arguments, terminal
 from orchestration.warehouse import DbtFailed
 
 SIMULATED_DUMPS = "landing/shop/*.jsonl.gz"
@@ -214,6 +214,7 @@ def _each_once(texts: list[str]) -> list[str]:
 
 
 if __name__ == "__main__":
+    take_no_arguments(__doc__)
     code = main()
     # Python would look for cycles in all that a night made before it ends, more than once; the process's end frees it.
     gc.freeze()

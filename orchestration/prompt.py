@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from orchestration.settings import DBT_PROJECT_DIR, Settings
-from orchestration.terminal import terminal
+from orchestration.terminal import take_no_arguments, terminal
 
 TABLES = """\
 marts: events sessions users user_days funnel_users funnel_steps
@@ -49,4 +49,5 @@ def banner() -> str:
 
 
 if __name__ == "__main__":
+    take_no_arguments(__doc__)
     sys.exit(main())

@@ -1,5 +1,8 @@
-"""What commands print on."""
+"""What commands print on, and what they are given."""
 
+import argparse
+import sys
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -12,3 +15,13 @@ def terminal(**options: Any) -> Console:
         options: Rich's own, such as ``stderr=True``.
     """
     return Console(markup=False, emoji=False, highlight=False, soft_wrap=True, **options)
+
+
+def take_no_arguments(what: str | None) -> None:
+    """Refuse whatever a command that knows none was given, or explain it to who asks with ``--help``; both end it.
+
+    Args:
+        what: What it does.
+    """
+    command = f"python -m orchestration.{Path(sys.argv[0]).stem}"
+    argparse.ArgumentParser(prog=command, description=what).parse_args()

@@ -10,7 +10,7 @@ from orchestration.nightly import prepare_dagster
 from orchestration.nights.logs import is_json
 from orchestration.nights.orphans import end_orphans
 from orchestration.settings import Settings
-from orchestration.terminal import terminal
+from orchestration.terminal import take_no_arguments, terminal
 
 WORKSPACE_YAML = """\
 load_from:
@@ -57,4 +57,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    take_no_arguments(__doc__)
     sys.exit(main())

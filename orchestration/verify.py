@@ -17,7 +17,7 @@ from orchestration.house import open_house
 from orchestration.manifest import load_manifest
 from orchestration.settings import Settings
 from orchestration.sql import attached
-from orchestration.terminal import terminal
+from orchestration.terminal import take_no_arguments, terminal
 from orchestration.warehouse import PREDICTED, DbtFailed, connect, run_dbt
 
 SCHEMAS = ("marts", "features")
@@ -262,4 +262,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    take_no_arguments(__doc__)
     sys.exit(main())

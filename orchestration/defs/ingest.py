@@ -220,7 +220,7 @@ def too_many_rejects(name: str, share: float, limit: float, reasons: Sequence[Re
     return "\n".join(
         [
             *said,
-            f"  All of them: .venv/bin/duckdb -c \"{_in_quotes(query)}\"",
+            f'  All of them: .venv/bin/duckdb -c "{_in_quotes(query)}"',
         ]
     )
 

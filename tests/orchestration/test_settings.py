@@ -1,10 +1,12 @@
-"""What the environment says, and what is said where it is wrong."""
+"""What the environment and the command line say, and what is said where they are wrong."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from orchestration.settings import Settings
+from orchestration.settings import PROJECT_ROOT, Settings
 
 
 def said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], **environment: str) -> list[str]:
@@ -35,3 +37,17 @@ def test_a_directory_that_would_be_taken_for_a_pattern_or_a_url_is_refused(
 def test_other_names_are_taken_as_they_are(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("AVILA_DATA_DIR", str(tmp_path / "d'Ávila & <b>; (2)"))
     assert Settings.of_environment().root == tmp_path / "d'Ávila & <b>; (2)"
+
+
+@pytest.mark.parametrize("command", ["nightly", "verify", "docs", "ui", "prompt"])
+def test_a_command_without_arguments_does_nothing_when_it_is_given_one(command: str, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", f"orchestration.{command}", "--full"],
+        env={"PYTHONPATH": str(PROJECT_ROOT), "AVILA_DATA_DIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "unrecognized arguments: --full" in done.stderr
+    assert not list(tmp_path.iterdir())
