@@ -1,5 +1,5 @@
-{#- Read once from the large table that the events are; all that follows reads this. An inner join with the moments,
-    unlike one with the addresses, keeps the engine from reading the other columns of most rows in vain. -#}
+{#- Read once from the large table that the events are; all that follows reads this. By their moments, blocks of other
+    times are passed over. -#}
 
 with touched_events as (
     select * from {{ ref('int_touched_events') }}

@@ -1,7 +1,6 @@
 {{ config(materialized='ephemeral') }}
 
-{#- No more than an event's key and its moment is read of the many that are stored: their ids are long. An inner join
-    hands the keys to the scan. -#}
+{#- No more than an event's key and its moment is read of the many that are stored: their ids are long. -#}
 
 with keys as (
     select distinct
