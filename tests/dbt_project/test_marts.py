@@ -197,6 +197,20 @@ def test_rfm(case: Case) -> None:
     assert {user: tuple(scores) for user, *scores in rows} == expected
 
 
+@pytest.mark.parametrize("page", ["~", "^~", ""])
+def test_no_page_and_an_odd_one_are_told_apart_wherever_they_came_from(
+    build_warehouse: BuildWarehouse, page: str
+) -> None:
+    """Of two copies within one instant, what they say decides which one stands, and only then their files."""
+    copies = pd.DataFrame(
+        [("web", "a", None), ("web", "b", page), ("app", "b", None), ("app", "a", page)],
+        columns=["source", "dump_file", "page"],
+    ).assign(event_id="e", event_name="view", event_ts=datetime(2025, 1, 6, 9), dump_row=range(4))
+    marts = build_warehouse(copies, select="+int_events_deduplicated")
+    (web, app) = marts.execute("select page from intermediate.int_events_deduplicated order by source").fetchall()
+    assert web == app
+
+
 def test_users(case: Case) -> None:
     rows = case.marts.execute("select user_key, first_seen_at, last_seen_at, events from marts.users").fetchall()
     times: dict[str, list[datetime]] = defaultdict(list)

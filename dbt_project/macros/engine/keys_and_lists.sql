@@ -3,7 +3,7 @@
     md5(
         {%- for column in columns -%}
             {%- set text = 'cast(' ~ column ~ ' as ' ~ dbt.type_string() ~ ')' -%}
-            coalesce(replace(replace({{ text }}, '^', '^^'), '|', '^|'), '~')
+            coalesce(replace(replace({{ text }}, '^', '^^'), '|', '^|'), '^~')
             {%- if not loop.last %} || '|' || {% endif -%}
         {%- endfor -%}
     )
