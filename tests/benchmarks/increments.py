@@ -43,7 +43,7 @@ FEATURES = (
     *("int_user_origins_known", "int_user_active_periods", "int_cutoffs", "int_outcome_keys", "int_touched_outcomes"),
     *("user_snapshots", "churn_outcomes", "conversion_outcomes", "churn_features", "conversion_features"),
 )
-"""What such a build makes for the scores alone, and no part of what is held against the sort."""
+"""What builds make for the scores alone, and no part of what is held against the sort."""
 
 EVENTS = """
 copy (
@@ -234,7 +234,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--histories", nargs="+", default=HISTORIES, help="events and days of each, as 10000000x180")
     parser.add_argument("--select", default=" ".join(f"+{model}" for model in MODELS.split()))
-    parser.add_argument("--at", type=Path, default=None, help="where to keep the histories")
+    parser.add_argument("--at", type=Path, default=None, help="a directory with room for them, until they are removed")
     parser.add_argument("--step", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.step:

@@ -223,7 +223,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--events", type=int, default=1_000_000)
     parser.add_argument("--marts", nargs="+", choices=QUESTIONS, default=[*QUESTIONS])
-    parser.add_argument("--at", type=Path, default=None, help="where to keep the histories")
+    parser.add_argument("--at", type=Path, default=None, help="a directory with room for them, until they are removed")
     parser.add_argument("--build", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--make", nargs=4, help=argparse.SUPPRESS)
     options = parser.parse_args()
