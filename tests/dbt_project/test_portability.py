@@ -13,6 +13,7 @@ ONE_ENGINE_ONLY = {
     "integer division": r"//",
     "asof": r"\basof\b",
     "a star with exceptions": r"\*\s*(exclude|except|replace)\b",
+    "a hint on what to keep": r"\bmaterialized\s*\(",
     "a list function": r"\b(list|array_agg|unnest|generate_series|range|list_extract|row)\s*\(",
     "a function of one engine": r"\b(arg_min|arg_max|quantile_cont|median|epoch|epoch_us|epoch_ms|date_diff|strftime"
     r"|to_seconds|to_days|hash|struct_pack|timezone)\s*\(",

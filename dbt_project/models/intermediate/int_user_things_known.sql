@@ -21,7 +21,7 @@ events as (
 ),
 
 {% endif -%}
-met as not materialized (
+met as {{ not_kept() }} (
     {%- for kind, column in kinds.items() %}
     select
         user_key,

@@ -2,7 +2,7 @@
 
 {#- Kept at hand, the waits of all users would be as many as events. -#}
 
-with by_user as not materialized (
+with by_user as {{ not_kept() }} (
     select * from {{ ref('int_user_transitions') }}
     where from_step is not null
 ),
