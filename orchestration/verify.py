@@ -1,6 +1,5 @@
 """``make verify``: whether the marts, brought up to date night by night, equal ones built anew from the same loads."""
 
-import fcntl
 import shutil
 import sys
 from collections.abc import Iterator, Mapping
@@ -15,6 +14,7 @@ from orchestration import increments
 from orchestration.declarations import DeclarationError
 from orchestration.house import open_house
 from orchestration.manifest import load_manifest
+from orchestration.nights.lock import locked
 from orchestration.settings import Settings
 from orchestration.sql import attached
 from orchestration.terminal import take_no_arguments, terminal
@@ -124,13 +124,11 @@ def room_beside(settings: Settings, name: str) -> Iterator[Settings]:
         NotVerifiableError: Another process is at work in it.
     """
     scratch = Settings(**{**settings.model_dump(), "data_dir": settings.warehouse.parent / name})
-    with (settings.warehouse.parent / f".{name}.lock").open("a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+    with locked(settings.warehouse.parent / f".{name}.lock") as lock:
+        if lock is None:
             raise NotVerifiableError(
                 f"{settings.root} is being verified already, by another process. Try again when it is done."
-            ) from None
+            )
         # A process that was killed has left its own.
         shutil.rmtree(scratch.root, ignore_errors=True)
         scratch.root.mkdir()

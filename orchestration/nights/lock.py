@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TextIO
 
 from orchestration.settings import Settings
 
@@ -38,12 +39,9 @@ def hold(settings: Settings, *, what: str) -> Iterator[None]:
     if path in _held:
         yield
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+", encoding="utf-8") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise NightRunning(_refusal(settings, path)) from None
+    with locked(path) as lock:
+        if lock is None:
+            raise NightRunning(_refusal(settings, path))
         since = datetime.now(UTC).isoformat(sep=" ", timespec="seconds")
         lock.truncate(0)
         lock.write(json.dumps({"pid": os.getpid(), "since": since, "what": what}))
@@ -54,6 +52,19 @@ def hold(settings: Settings, *, what: str) -> Iterator[None]:
         finally:
             _held.discard(path)
             lock.truncate(0)
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[TextIO | None]:
+    """Hold the lock of a file, which is made when missing and stays; gives it, or None where another process has it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+", encoding="utf-8") as lock:
+        is_mine = True
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            is_mine = False
+        yield lock if is_mine else None
 
 
 def _refusal(settings: Settings, path: Path) -> str:
