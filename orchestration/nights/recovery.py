@@ -18,7 +18,6 @@ from orchestration.sql import attached
 from orchestration.warehouse import MODELS, OPS_RECORDS, connect
 
 _HEADERS = 3 * 4096
-_GONE = "there is none, though marts are published"
 _RECORDS = {
     **{f"ops.{table}": f"from last_published.ops.{table}" for table in OPS_RECORDS},
     **{
@@ -65,7 +64,7 @@ def fault(settings: Settings) -> str | None:
         return suspicion(settings).read_text(encoding="utf-8")
     if not settings.warehouse.exists():
         # Somebody removed it, as `make verify` may have told them to: what no lake can give back is not to go with it.
-        return _GONE if _published(settings).exists() else None
+        return "there is none, though marts are published" if _published(settings).exists() else None
     try:
         with duckdb.connect(str(settings.warehouse)) as connection:
             query = "select block_size, total_blocks from pragma_database_size()"
@@ -115,7 +114,7 @@ def recover(settings: Settings) -> Recovery | None:
     with connect(settings) as connection:
         records = _bring_back_records(connection, settings)
     suspicion(settings).unlink(missing_ok=True)
-    recovery = Recovery(reason=reason, set_aside=None if reason == _GONE else str(aside), records=records)
+    recovery = Recovery(reason=reason, set_aside=str(aside) if aside else None, records=records)
     _told(settings).write_text(json.dumps(asdict(recovery)), encoding="utf-8")
     return recovery
 
@@ -139,16 +138,17 @@ def _published(settings: Settings) -> Path:
     return settings.published / "marts.duckdb"
 
 
-def _set_aside(warehouse: Path) -> Path:
-    """Rename the file and its journal; an earlier one that was set aside gives way, so that they do not pile up."""
+def _set_aside(warehouse: Path) -> Path | None:
+    """Rename the file, if there is one, and its journal; gives where it lies now.
+
+    An earlier one that was set aside gives way, so that they do not pile up.
+    """
     aside = warehouse.with_suffix(".broken")
     journal = Path(f"{warehouse}.wal")
     # The journal first: without its file it is never read, but a new file would take it for its own.
     if journal.exists():
         journal.replace(f"{aside}.wal")
-    if warehouse.exists():
-        warehouse.replace(aside)
-    return aside
+    return warehouse.replace(aside) if warehouse.exists() else None
 
 
 def _bring_back_records(connection: duckdb.DuckDBPyConnection, settings: Settings) -> int:
