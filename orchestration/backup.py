@@ -191,8 +191,7 @@ def _bring_back_records(settings: Settings, folder: Path) -> None:
     records = folder / RECORDS
     if not records.exists():
         return
-    scratch = Settings(**{**settings.model_dump(), "data_dir": folder})
-    with connect(scratch) as connection, attached(connection, records, "records"):
+    with connect(settings.at(folder)) as connection, attached(connection, records, "records"):
         for table in sorted(_tables(connection, "records") & set(RECORD_TABLES)):
             connection.execute(f"insert into {table} by name from records.{table}")
     records.unlink()

@@ -61,6 +61,10 @@ class Settings(BaseSettings):
                 sys.stderr.write(f"AVILA_{str(detail['loc'][0]).upper()}={detail['input']}: {said}\n")
             raise SystemExit(2) from None
 
+    def at(self, data_dir: Path) -> "Settings":
+        """The same for another data directory."""
+        return Settings(**{**self.model_dump(), "data_dir": data_dir})
+
     @cached_property
     def root(self) -> Path:
         """The data directory as an absolute path."""

@@ -123,7 +123,7 @@ def room_beside(settings: Settings, name: str) -> Iterator[Settings]:
     Raises:
         NotVerifiableError: Another process is at work in it.
     """
-    scratch = Settings(**{**settings.model_dump(), "data_dir": settings.warehouse.parent / name})
+    scratch = settings.at(settings.warehouse.parent / name)
     with locked(settings.warehouse.parent / f".{name}.lock") as lock:
         if lock is None:
             raise NotVerifiableError(

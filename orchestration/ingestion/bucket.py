@@ -130,8 +130,9 @@ class Bucket:
 
     def _connect(self, pattern: str) -> tuple[duckdb.DuckDBPyConnection, duckdb.DuckDBPyConnection]:
         """Two connections to one DuckDB: one that reads names as patterns, one as they are."""
-        if self._connection is None or self._keys is None:
+        if self._connection is None:
             self._connection = open_store(pattern, memory_limit=self._memory_limit)
+        if self._keys is None:
             self._keys, self._limit = keys_of(self._connection), largest_object(self._connection)
         return self._connection, self._keys
 
