@@ -28,7 +28,7 @@ from orchestration.audits import gate
 from orchestration.data_docs import PAGE, Suite, drop
 from orchestration.dumps import check_dumps, dumps_of, inputs_of, measure
 from orchestration.house import open_house
-from orchestration.ingestion.fields import UNMATCHED
+from orchestration.ingestion.cuts import UNMATCHED
 from orchestration.ingestion.lake import Lake, Progress, RejectReason
 from orchestration.ingestion.sources import AMOUNT_COLUMNS, Source
 from orchestration.nights.recovery import last_recovery

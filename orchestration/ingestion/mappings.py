@@ -8,10 +8,11 @@ from typing import NoReturn
 
 import duckdb
 
-from orchestration.ingestion import conversions
+from orchestration.ingestion import conversions, cuts
 from orchestration.ingestion.conversions import ConversionError
+from orchestration.ingestion.cuts import TRUSTED, Layer
 from orchestration.ingestion.expressions import Expression, ExpressionError, Reference, path_hint, spelled
-from orchestration.ingestion.fields import TRUSTED, Fields, Layer, complaint
+from orchestration.ingestion.fields import Fields, complaint
 from orchestration.ingestion.rest import Rest
 from orchestration.ingestion.shapes import Shape
 from orchestration.ingestion.sources import (
@@ -207,7 +208,7 @@ class _Binding:
         layers = [*fields, evaluated, self.own, *self.rest.layers, events, {"verdict": verdict}]
         return Query(
             steps=tuple(_step(layer) for layer in layers if layer),
-            raw_text=self.fields.raw_text(),
+            raw_text=cuts.raw_text(self.fields.shape, self.fields.names),
             missing=self.missing,
             blind=blind,
             columns=tuple(self.shown),

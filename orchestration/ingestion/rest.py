@@ -3,8 +3,9 @@
 import json
 from collections.abc import Mapping
 
+from orchestration.ingestion.cuts import Layer
 from orchestration.ingestion.expressions import Expression, Reference
-from orchestration.ingestion.fields import Fields, Layer
+from orchestration.ingestion.fields import Fields
 from orchestration.sql import literal
 
 

@@ -7,7 +7,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from orchestration.ingestion import records
-from orchestration.ingestion.fields import BLANK, EMPTY, RETYPE
+from orchestration.ingestion.cuts import BLANK, EMPTY
+from orchestration.ingestion.fields import RETYPE
 
 REJECTS_SCHEMA = pa.schema(
     [
