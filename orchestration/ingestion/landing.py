@@ -165,7 +165,9 @@ class Landing:
             content = old.content_hash
         else:
             with path.open("rb") as file:
-                content = hashlib.file_digest(file, "sha256").hexdigest()
+                digest = hashlib.file_digest(file, "sha256")
+            digest.update(self._partition(path).encode())
+            content = digest.hexdigest()
         return File(
             source=self._source.name,
             file=name,
@@ -175,6 +177,14 @@ class Landing:
             ctime_ns=times[2],
             present=True,
         )
+
+    def _partition(self, path: Path) -> str:
+        """What DuckDB reads of a Parquet file's folders, such as `dt=2025-03-01`: columns that are not in the file."""
+        try:
+            is_parquet = self._source.format_of(path.name) == "parquet"
+        except ValueError:
+            return ""
+        return "/".join(part for part in path.parent.parts if "=" in part) if is_parquet else ""
 
     def has_moved(self, file: File) -> bool:
         """Whether a file is no longer as it was when it was looked at: someone is still writing it."""
