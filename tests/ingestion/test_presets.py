@@ -77,6 +77,14 @@ def test_a_visitor_of_mixpanel_is_told_by_any_kinds_of_ids(
     assert (found["user_id"], found["anonymous_id"]) == (user_id, None if device_id is None else str(device_id))
 
 
+def test_local_times_of_mixpanel_are_declared_as_the_readme_says(tmp_path: Path, load: LoadPreset) -> None:
+    said = {"event": "a", "properties": {"time": 1740830400, "distinct_id": "ana", "$insert_id": "i"}}
+    (tmp_path / "export.jsonl").write_text(json.dumps(said), encoding="utf-8")
+    columns = {"event_ts": "make_timestamp(properties.time * 1000000)"}
+    (event,) = load("mixpanel", tmp_path / "export.jsonl", timezone="America/Sao_Paulo", columns=columns)
+    assert str(event["event_ts"]) == "2025-03-01 15:00:00"
+
+
 def test_a_batch_is_the_calls_that_are_in_it(tmp_path: Path, load: LoadPreset) -> None:
     calls = list(map(json.loads, (FIXTURES / "segment" / "1_calls.jsonl").read_text(encoding="utf-8").splitlines()))
     (tmp_path / "batch.jsonl").write_text(json.dumps({"batch": calls}), encoding="utf-8")
