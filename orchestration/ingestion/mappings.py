@@ -296,7 +296,10 @@ class _Binding:
                 self.complaints.append(f"when {name} is null and {is_number} then {said}")
             elif name in AMOUNT_COLUMNS:
                 converted = conversions.to_amount(sql, kind)
-                expected = "a number of at most 14 digits before and 4 after the point"
+                expected = (
+                    "a number of at most 14 digits before and 4 after the point; "
+                    "give a replace expression for what is spelled otherwise"
+                )
             else:
                 self.own["own_json"] = conversions.to_json(sql, kind)
                 said = complaint(name, text, "JSON")

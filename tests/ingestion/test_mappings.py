@@ -220,6 +220,14 @@ def test_decimal_commas_are_not_taken_for_the_delimiter(bench: Bench) -> None:
     assert (outcome.loaded.rows, outcome.events[0]["revenue"]) == (300, Decimal("0.5"))
 
 
+def test_a_number_that_is_spelled_otherwise_is_rejected_with_the_cure(bench: Bench) -> None:
+    outcome = bench.load("a.csv", "ts;ev;u;revenue\n2020-01-01;v;u;1.234,50\n")
+    assert outcome.reasons == [
+        "revenue is '1.234,50', not a number of at most 14 digits before and 4 after the point; "
+        "give a replace expression for what is spelled otherwise"
+    ]
+
+
 def test_a_null_is_no_failure(bench: Bench) -> None:
     outcome = bench.load("a.csv", "ts,ev,u,x\n2020-01-01,v,u,\n", columns={**COLUMNS, "item_id": "upper(x)"})
     assert [event["item_id"] for event in outcome.events] == [None]
