@@ -39,20 +39,21 @@ def _below(top: Path, parts: tuple[str, ...], lose: Lose, above: frozenset[tuple
         yield from _below(top, rest or ("*",), lose, above)
         if here := _directory(top, lose):
             above |= {here}
-    for name in _names(top, lose):
+    for name, is_file in _names(top, lose):
         if name.startswith(".") and not part.startswith("."):
             continue
         if part != "**":
             if fnmatch.fnmatchcase(name, part):
                 yield from _below(top / name, rest, lose, above)
-        elif (directory := _directory(top / name, lose)) and directory not in above:
+        elif not is_file and (directory := _directory(top / name, lose)) and directory not in above:
             yield from _below(top / name, parts, lose, above)
 
 
-def _names(directory: Path, lose: Lose) -> list[str]:
+def _names(directory: Path, lose: Lose) -> list[tuple[str, bool]]:
+    """What is in a directory, and whether it is known at no cost to be a file."""
     try:
         with os.scandir(directory) as entries:
-            return [entry.name for entry in entries]
+            return [(entry.name, entry.is_file(follow_symlinks=False)) for entry in entries]
     except OSError as error:
         if error.errno not in _NOTHING:
             lose(directory, error)
