@@ -1,6 +1,5 @@
 """Dumps that have landed and were not loaded yet, and when they have come to rest."""
 
-import glob
 import hashlib
 import itertools
 import json
@@ -12,6 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from stat import S_ISREG
 
+from orchestration.ingestion.matching import matches
 from orchestration.ingestion.sources import Source
 
 QUIET_SECONDS = 60.0
@@ -78,7 +78,7 @@ def local_dumps(sources: Mapping[str, Source], root: Path) -> dict[tuple[str, Pa
     """
     patterns = ((name, pattern) for name, source in sources.items() for pattern in source.path if "://" not in pattern)
     found = itertools.chain.from_iterable(
-        ((name, Path(path)) for path in _matches(root, pattern)) for name, pattern in patterns
+        ((name, path) for path in matches(root / Path(pattern).expanduser(), _leave)) for name, pattern in patterns
     )
     return {(name, path): stat for name, path in found if (stat := _stat(path)) and S_ISREG(stat.st_mode)}
 
@@ -91,8 +91,8 @@ def _stat(path: Path) -> os.stat_result | None:
         return None
 
 
-def _matches(root: Path, pattern: str) -> list[str]:
-    return glob.glob(str(root / Path(pattern).expanduser()), recursive=True)  # noqa: PTH207
+def _leave(path: Path, error: OSError) -> None:
+    """Say nothing of what cannot be looked at: the next load does."""
 
 
 def _name(path: Path, root: Path) -> str:

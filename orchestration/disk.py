@@ -1,7 +1,22 @@
-"""Files that are there whole or not at all, and outlive a power cut."""
+"""Files that are there whole or not at all, and outlive a power cut; and a disk that has no room for them."""
 
+import errno
 import os
+import shutil
 from pathlib import Path
+
+NEARLY_FULL = 16 << 20
+"""So few free bytes, and a run may have failed for want of more: SQLite gives room back before its error is heard."""
+
+
+def is_full(directory: Path, error: BaseException) -> bool:
+    """Whether an error is, or may well be, that of a full disk; SQLite at times says no more than `disk I/O error`.
+
+    Args:
+        directory: What was written to.
+        error: What was raised.
+    """
+    return getattr(error, "errno", None) == errno.ENOSPC or shutil.disk_usage(directory).free < NEARLY_FULL
 
 
 def put(path: Path, content: str | bytes) -> None:

@@ -17,8 +17,15 @@ def of_yaml(error: yaml.YAMLError, text: str) -> str:
     lines = text.splitlines()
     # A file that ends too early is wrong past its last line.
     line = min(mark.line, len(lines) - 1)
-    hint = "is a value with : # { [ & * ! | > % @ ' or a double quote in it? Then put it in double quotes"
-    return f"line {mark.line + 1}: {problem}\n    {lines[line].strip()}\n  {hint}"
+    return f"line {mark.line + 1}: {problem}\n    {lines[line].strip()}\n  {_cure_of_yaml(str(problem))}"
+
+
+def _cure_of_yaml(problem: str) -> str:
+    if "'\\t'" in problem:
+        return "put blanks in place of the tab; YAML takes none"
+    if "escape" in problem:
+        return "in double quotes a \\ begins an escape, as \\n does; put what has a \\ in it in single quotes"
+    return "is a value with : # { [ & * ! | > % @ ' or a double quote in it? Then put it in double quotes"
 
 
 def duplicate_keys(node: yaml.Node) -> Iterator[tuple[int, str]]:

@@ -20,6 +20,7 @@ from dagster import (
 from rich.console import Console
 
 from orchestration.declarations import DeclarationError, Declarations
+from orchestration.disk import is_full
 from orchestration.nights.damage import suspicion
 from orchestration.nights.lock import NightRunning, hold
 from orchestration.nights.logs import Voice
@@ -103,6 +104,17 @@ def main() -> int:
         # No run has come so far as to leave its figures.
         note_figures(settings, Summary(status="failed"), warn=partial(voice.say, level="warning"))
         return 2
+    except Exception as error:
+        # A step that fails is told by Dagster; where its own records find no room, nobody is left to tell.
+        if not is_full(settings.root, error):
+            raise
+        said = str(error).partition("\n")[0]
+        voice.say(
+            f"The disk of {settings.root} is full ({said}); make room, and the next run heals what this one left."
+        )
+        voice.say("The night did not come to its end; what is published is whole.", style="bold red")
+        note_figures(settings, Summary(status="failed"), warn=partial(voice.say, level="warning"))
+        return 1
     if night.failures:
         for notice in night.notices:
             voice.say(notice, level="warning", style="yellow")

@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
+import duckdb
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -49,6 +50,15 @@ class Settings(BaseSettings):
         if set("*?[%#") & set(str(data_dir.expanduser().resolve())):
             raise ValueError("neither it nor a directory above it may have one of * ? [ % # in its name; rename it")
         return data_dir
+
+    @field_validator("memory_limit")
+    @classmethod
+    def _is_what_duckdb_takes(cls, limit: str) -> str:
+        try:
+            duckdb.connect(config={"memory_limit": limit}).close()
+        except duckdb.Error:
+            raise ValueError("expected a size as DuckDB spells it, such as 4GB or 512MiB") from None
+        return limit
 
     @classmethod
     def of_environment(cls) -> "Settings":

@@ -11,6 +11,11 @@ _ZONED_FORMATS = (
     "%a, %d %b %Y %H:%M:%S %Z",
     "%Y-%m-%d %H:%M:%S %z",
     "%Y-%m-%d %H:%M:%S.%f %z",
+    # Without seconds, as Java writes whole minutes, DuckDB's casts take no zone.
+    "%Y-%m-%dT%H:%M%z",
+    "%Y-%m-%dT%H:%MZ",
+    "%Y-%m-%d %H:%M%z",
+    "%Y-%m-%d %H:%M %z",
     "%Y%m%dT%H%M%S%z",
     "%Y%m%dT%H%M%SZ",
 )

@@ -9,7 +9,7 @@ from typing import Any
 
 import duckdb
 
-from orchestration.ingestion.syntax import columns_of, filled, nodes_of, resolved, with_children
+from orchestration.ingestion.syntax import columns_of, compared_in, filled, nodes_of, resolved, with_children
 from orchestration.sql import literal, quoted
 
 # Node classes that would read other rows or relations; a mapping sees one row and nothing else.
@@ -140,6 +140,22 @@ class Expression:
     def whole(self) -> frozenset[Reference]:
         """Those of `references` that it reads the whole of, rather than parts picked by name, path or number."""
         return frozenset(tuple(node["column_names"]) for node, _, in_part in columns_of(self._node) if not in_part)
+
+    def texts(self, kind: Callable[[Reference], str]) -> frozenset[Reference]:
+        """The columns that are compared with a text, in comparisons of columns alone.
+
+        DuckDB would cast the text to the number that it is compared with, and fail on the row.
+
+        Args:
+            kind: What the sample shows of a column: ``text``, or ``empty`` where it shows nothing.
+        """
+        found: set[Reference] = set()
+        for columns, inside in compared_in(self._node):
+            if any(kind(column) == "text" for column in columns):
+                found |= columns
+            elif any(kind(column) == "text" for column in inside):
+                found |= {column for column in columns if kind(column) == "empty"}
+        return frozenset(found)
 
     @property
     def bare(self) -> Reference | None:

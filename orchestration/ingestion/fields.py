@@ -137,7 +137,7 @@ class Fields:
             reference: What to read.
             force: Take a text for a number, too.
         """
-        kind = self._kind(reference)
+        kind = self.kind(reference)
         if kind == "empty" or (force and kind == "text"):
             kind = "number"
         number = {"integer": "BIGINT", "number": "DOUBLE"}.get(kind)
@@ -146,7 +146,7 @@ class Fields:
     def detected(self, reference: Reference) -> str:
         """The alias of a reference's value as the date, time or truth value that all its sample is."""
         position = self.find(reference[0])
-        if position is None or len(reference) > 1 or self._kind(reference) != "text":
+        if position is None or len(reference) > 1 or self.kind(reference) != "text":
             return self.number(reference)
         self.by_sample = True
         name = self.columns[position].name
@@ -158,8 +158,13 @@ class Fields:
                 return self._cast(reference, kind)
         return self.text(reference)
 
-    def _kind(self, reference: Reference) -> str:
+    def kind(self, reference: Reference) -> str:
+        """What the sample shows of a reference's values; where a file has types, what the type says."""
         position = self.find(reference[0])
+        if position is not None and self.columns[position].kind == "native":
+            if self.lacks(reference):
+                return "empty"
+            return "text" if self.raw(reference)[1] == "VARCHAR" else "native"
         if len(reference) > 1:
             kind = self._path_kinds.get(reference, "empty")
         else:

@@ -29,11 +29,14 @@ def inspect(path: Path, source: Source, wanted: frozenset[str] = frozenset()) ->
         UnreadableFileError: It cannot be opened, or is not what it is declared to be.
     """
     try:
+        _refuse_archive(path)
         form = source.format_of(path.name)
         if form == "parquet":
             return _parquet(path)
         stream = Stream(path)
         head = _head(utf8(stream, source.encoding))
+        if head[257:262] == b"ustar":
+            raise ValueError("a tar archive; unpack it beside, and let `path` match what was in it")
     except OSError as error:
         said = f"{path}: cannot be read ({error.strerror or error})"
         raise UnreadableFileError(said, may_pass=may_pass(error)) from None
@@ -53,6 +56,16 @@ def inspect(path: Path, source: Source, wanted: frozenset[str] = frozenset()) ->
     if head and not shape.columns and path.suffix.lower() in COMPRESSION_SUFFIXES and not stream.is_packed:
         raise UnreadableFileError(f"{path}: not compressed, as its name says, and no JSON either; fetch the file again")
     return shape
+
+
+def _refuse_archive(path: Path) -> None:
+    """Refuse what would be read as binary text: every row of it a reject, and none of them telling why."""
+    with path.open("rb") as file:
+        if file.read(4) == b"PK\x03\x04":
+            raise ValueError(
+                "a zip archive, or an Excel workbook; unpack the one and let `path` match what was in it, or save the "
+                "other as CSV"
+            )
 
 
 def _head(blocks: Iterable[bytes]) -> bytes:

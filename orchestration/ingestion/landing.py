@@ -9,6 +9,7 @@ from pathlib import Path
 from orchestration.ingestion.bucket import SCHEME, Bucket
 from orchestration.ingestion.catalog import File
 from orchestration.ingestion.faults import may_pass
+from orchestration.ingestion.matching import matches
 from orchestration.ingestion.object_store import BucketError
 from orchestration.ingestion.sources import Source
 
@@ -34,7 +35,7 @@ class Landing:
         self._paths: dict[str, Path] = {}
         self._bucket = Bucket(source.name, staging / "objects", memory_limit=memory_limit)
         self._is_blind = False
-        self._lost_directories: list[str] = []
+        self._lost: list[str] = []
         self.warnings: list[str] = []
         self.failures: list[str] = []
         self.passing: list[str] = []
@@ -81,22 +82,30 @@ class Landing:
         except (FileNotFoundError, NotADirectoryError):
             pass
         except OSError as error:
-            self._lost_directories.append(self._name(directory))
-            said = (
-                f"{directory} cannot be listed ({error.strerror}); check that its disk is there and that it may be read"
-            )
-            self._fail(f"source {self._source.name}: {said}", error)
+            self._lose(directory, error)
             return
-        matches = glob.glob(str(self._data_dir / Path(pattern).expanduser()), recursive=True)  # noqa: PTH207
-        for path in map(Path, sorted(matches)):
-            if path.is_dir():
+        for path in matches(self._data_dir / Path(pattern).expanduser(), self._lose):
+            try:
+                is_directory, is_file = path.is_dir(), path.is_file()
+            except OSError as error:
+                self._lost.append(self._name(path))
+                self._fail(f"{path}: cannot be read ({error.strerror}); check that it may be", error)
+                continue
+            if is_directory:
                 if "**" not in pattern:
                     inside = f"{pattern.rstrip('/')}/*"
                     self.warnings.append(f"{path} is a directory, not a dump; to read its files, write {inside}")
-            elif path.is_file():
+            elif is_file:
                 self._paths[self._name(path)] = path
             else:
                 self.warnings.append(f"{path} is no regular file; left out")
+
+    def _lose(self, path: Path, error: OSError) -> None:
+        if self._name(path) in self._lost:
+            return
+        self._lost.append(self._name(path))
+        said = f"{path} cannot be listed ({error.strerror}); check that its disk is there and that it may be read"
+        self._fail(f"source {self._source.name}: {said}", error)
 
     def _name(self, path: Path) -> str:
         """How the lake calls a file: relative to the data directory where it lies inside."""
@@ -104,7 +113,7 @@ class Landing:
 
     def has(self, name: str) -> bool:
         """Whether there is such a file. What could not be listed counts as there."""
-        is_lost = any(Path(name).is_relative_to(directory) for directory in self._lost_directories)
+        is_lost = any(Path(name).is_relative_to(directory) for directory in self._lost)
         return name in self._paths or name in self._bucket or is_lost or (self._is_blind and name.startswith(SCHEME))
 
     def bring(self, files: dict[str, File]) -> None:
@@ -156,7 +165,9 @@ class Landing:
             content = old.content_hash
         else:
             with path.open("rb") as file:
-                content = hashlib.file_digest(file, "sha256").hexdigest()
+                digest = hashlib.file_digest(file, "sha256")
+            digest.update(self._partition(path).encode())
+            content = digest.hexdigest()
         return File(
             source=self._source.name,
             file=name,
@@ -166,6 +177,14 @@ class Landing:
             ctime_ns=times[2],
             present=True,
         )
+
+    def _partition(self, path: Path) -> str:
+        """What DuckDB reads of a Parquet file's folders, such as `dt=2025-03-01`: columns that are not in the file."""
+        try:
+            is_parquet = self._source.format_of(path.name) == "parquet"
+        except ValueError:
+            return ""
+        return "/".join(part for part in path.parent.parts if "=" in part) if is_parquet else ""
 
     def has_moved(self, file: File) -> bool:
         """Whether a file is no longer as it was when it was looked at: someone is still writing it."""

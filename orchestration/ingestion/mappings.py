@@ -238,17 +238,20 @@ class _Binding:
         """SQL over the fields' aliases for an expression, and its type.
 
         A column is its text wherever text will do, so that an id keeps its zeros and a row means the same in
-        every file; it is a number in arithmetic and in comparisons with one. Where that does not bind, it is
-        a number throughout, then text throughout, then of the type detected in the sample, and at last a
-        number whatever the sample shows: in arithmetic only, or throughout.
+        every file; it is a number in arithmetic and in comparisons with one, or of columns none of which is
+        text. Where that does not bind, it is a number throughout, then text throughout, then of the type
+        detected in the sample, and at last a number whatever the sample shows: in arithmetic only, or throughout.
 
         An expression that may fail on a row is wrapped so that a failure, unlike a null, is told apart.
         """
         fields = self.fields
         if expression.bare is not None:
             return fields.raw(expression.bare)
+        texts = expression.texts(fields.kind)
         variants: tuple[Callable[[Reference, bool], str], ...] = (
-            lambda reference, as_number: (fields.number if as_number else fields.text)(reference),
+            lambda reference, as_number: (fields.number if as_number and reference not in texts else fields.text)(
+                reference
+            ),
             lambda reference, _: fields.number(reference),
             lambda reference, _: fields.text(reference),
             lambda reference, _: fields.detected(reference),
@@ -294,7 +297,10 @@ class _Binding:
                 self.complaints.append(f"when {name} is null and {is_number} then {said}")
             elif name in AMOUNT_COLUMNS:
                 converted = conversions.to_amount(sql, kind)
-                expected = "a number of at most 14 digits before and 4 after the point"
+                expected = (
+                    "a number of at most 14 digits before and 4 after the point; "
+                    "give a replace expression for what is spelled otherwise"
+                )
             else:
                 self.own["own_json"] = conversions.to_json(sql, kind)
                 said = complaint(name, text, "JSON")

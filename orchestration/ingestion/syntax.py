@@ -113,10 +113,24 @@ def columns_of(
             yield from columns_of(child, bound, inside, in_part)
 
 
+def compared_in(value: Any) -> Iterator[tuple[set[tuple[str, ...]], set[tuple[str, ...]]]]:
+    """For each comparison without a constant: the columns that it compares, and all that are in what it compares."""
+    for node in nodes_of(value):
+        if not _compares(node) or any(n["class"] == "CONSTANT" for n in nodes_of(node)):
+            continue
+        operands = [child for child in (*node.values(), *node.get("children", [])) if isinstance(child, dict)]
+        columns = {tuple(o["column_names"]) for o in operands if o["class"] == "COLUMN_REF"}
+        yield columns, {tuple(column["column_names"]) for column, _, _ in columns_of(operands)}
+
+
+def _compares(node: dict[str, Any]) -> bool:
+    return node["class"] in ("COMPARISON", "BETWEEN") or node["type"] in ("COMPARE_IN", "COMPARE_NOT_IN")
+
+
 def _wants_numbers(node: dict[str, Any]) -> bool:
     if node["class"] == "FUNCTION":
         return node["function_name"] in _ARITHMETIC
-    if node["class"] in ("COMPARISON", "BETWEEN") or node["type"] in ("COMPARE_IN", "COMPARE_NOT_IN"):
+    if _compares(node):
         constants = [n for n in nodes_of(list(node.values())) if n["class"] == "CONSTANT"]
         return not any(_is_text(n) for n in constants)
     return False

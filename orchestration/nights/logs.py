@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from orchestration.settings import Settings
+from orchestration.terminal import harmless
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -17,7 +18,7 @@ class Plain(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """One line."""
-        return f"{self.formatTime(record, '%H:%M:%S')}  {_said(record)}"
+        return f"{self.formatTime(record, '%H:%M:%S')}  {harmless(_said(record))}"
 
 
 class JsonLines(logging.Formatter):

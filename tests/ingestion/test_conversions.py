@@ -48,6 +48,10 @@ TIMES = {
     "2020-01-02 03:04:05-05": "2020-01-02 08:04:05",
     "2020-01-02 03:04:05 +0000": "2020-01-02 03:04:05",
     "2020-01-02 03:04:05.678 -0800": "2020-01-02 11:04:05.678",
+    "2020-01-02T03:04Z": "2020-01-02 03:04:00",
+    "2020-01-02T03:04+02:00": "2020-01-02 01:04:00",
+    "2020-01-02 03:04-0500": "2020-01-02 08:04:00",
+    "2020-01-02 03:04 -05": "2020-01-02 08:04:00",
     "2020-07-02 03:04:05 Europe/London": "2020-07-02 02:04:05",
     "02/Jan/2020:03:04:05 +0100": "2020-01-02 02:04:05",
     "Thu Jan  2 03:04:05 2020": "2020-01-02 03:04:05",
@@ -148,9 +152,11 @@ def test_only_texts_without_a_zone_are_local(evaluate: Evaluate) -> None:
     noon += ["02/Jan/2020:12:00:00"]
     assert {time_of(evaluate, text, "America/New_York") for text in noon} == {datetime(2020, 1, 2, 17)}
     zoned = [
-        text for text in TIMES if "Z" in text or "+" in text or text.endswith(("UTC", "GMT", "-05", "-0800", "London"))
+        text
+        for text in TIMES
+        if "Z" in text or "+" in text or text.endswith(("UTC", "GMT", "-05", "-0500", "-0800", "London"))
     ]
-    assert len(zoned) == 13
+    assert len(zoned) == 17
     for text in zoned:
         assert time_of(evaluate, text, "America/New_York") == datetime.fromisoformat(TIMES[text])
 

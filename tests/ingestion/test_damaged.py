@@ -2,7 +2,10 @@
 
 import bz2
 import gzip
+import io
 import lzma
+import tarfile
+import zipfile
 
 import pyarrow as pa
 import pytest
@@ -67,6 +70,37 @@ def test_compression_is_told_by_the_content(bench: Bench) -> None:
 def test_a_file_of_which_nothing_can_be_read_is_an_error(bench: Bench, content: bytes) -> None:
     with pytest.raises(UnreadableFileError, match="fetch the file again"):
         bench.load("a.csv", content)
+
+
+def zipped(content: bytes) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        archive.writestr("a.csv", content)
+    return out.getvalue()
+
+
+def tarred(content: bytes) -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w:gz") as archive:
+        member = tarfile.TarInfo("a.csv")
+        member.size = len(content)
+        archive.addfile(member, io.BytesIO(content))
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("a.zip", {}), ("a.zip", {"format": "jsonl"}), ("a.csv", {}), ("a.csv", {"encoding": "latin-1"}), ("a.xlsx", {})],
+)
+def test_a_zip_archive_is_told_from_a_dump(bench: Bench, name: str, options: dict[str, object]) -> None:
+    with pytest.raises(UnreadableFileError, match="a zip archive, or an Excel workbook; unpack"):
+        bench.load(name, zipped(HEADER + GOOD), **options)
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl", "text"])
+def test_a_tar_archive_is_told_from_a_dump(bench: Bench, form: str) -> None:
+    with pytest.raises(UnreadableFileError, match="a tar archive; unpack it"):
+        bench.load("a.tar.gz", tarred(HEADER + GOOD), format=form)
 
 
 @pytest.mark.parametrize("options", [{}, {"columns": {}}])

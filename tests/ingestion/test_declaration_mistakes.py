@@ -279,7 +279,16 @@ MISTAKES: dict[str, tuple[str, int, str]] = {
         4,
         "`funnels.f.breakdown.top`",
     ),
-    "a tab": ("sources:\n\tweb: {}\n", 2, "cannot start any token"),
+    "a tab": (
+        "sources:\n\tweb: {}\n",
+        2,
+        "cannot start any token\n    web: {}\n  put blanks in place of the tab; YAML takes none",
+    ),
+    "a backslash in double quotes": (
+        MINIMAL + '    pattern: "(?P<a>\\d+)"\n',
+        4,
+        "in double quotes a \\ begins an escape, as \\n does; put what has a \\ in it in single quotes",
+    ),
 }
 
 

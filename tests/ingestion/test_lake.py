@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -87,6 +89,18 @@ def test_a_changed_file_replaces_its_rows(house: House) -> None:
     assert {str(event["event_ts"])[:10] for event in house.events()} == {"2020-01-02", "2020-01-03"}
     old, _, new = house.lake.loads()
     assert (old.status, old.retired_seq, new.load_seq) == ("replaced", 3, 3)
+
+
+def test_the_same_bytes_in_another_partition_are_other_rows(house: House) -> None:
+    out = pa.BufferOutputStream()
+    pq.write_table(pa.table({"u": ["u1"]}), out)
+    content = bytes(out.getvalue())
+    for name in ("dt=2020-01-01/a.parquet", "dt=2020-01-02/a.parquet", "dt=2020-01-02/copy.parquet"):
+        house.write(name, content)
+    columns = {"event_ts": "dt", "event_name": "'view'", "user_id": "u"}
+    report = house.load(path=("landing/**/*.parquet",), columns=columns)
+    assert counts(report) == {"loaded": 2, "duplicate": 1, "rows": 2}
+    assert [str(event["event_ts"])[:10] for event in house.events()] == ["2020-01-01", "2020-01-02"]
 
 
 def test_a_changed_file_whose_old_content_another_still_holds_replaces_nothing(house: House) -> None:

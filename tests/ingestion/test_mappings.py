@@ -175,6 +175,35 @@ def test_a_column_without_values_counts_as_a_number_where_one_is_wanted(bench: B
     assert [event["revenue"] for event in outcome.events] == [Decimal(2)]
 
 
+COMPARED = [
+    *(("ana", other) for other in ("d1", 7, None)),
+    *((7, other) for other in ("d1", 8, None)),
+]
+
+
+@pytest.mark.parametrize(("one", "other"), COMPARED)
+@pytest.mark.parametrize("condition", ["{0} is distinct from {1}", "{0} not in ({1}, ev)", "{0} = {1} is not true"])
+def test_columns_are_compared_whatever_the_sample_shows_of_them(
+    bench: Bench, condition: str, one: str | int, other: str | int | None
+) -> None:
+    said = {"ts": "2020-01-01", "ev": "v", "u": "u", "a": one, "b": other, "o": {"a": one, "b": other}}
+    for first, second in (("a", "b"), ("o.a", "o.b"), ("a", "o.b")):
+        columns = {**COLUMNS, "item_id": f"case when {condition.format(first, second)} then {first} end"}
+        outcome = bench.load("a.jsonl", json.dumps(said), columns=columns)
+        assert outcome.reasons == []
+        known = "not in" not in condition or other is not None
+        assert [event["item_id"] for event in outcome.events] == [str(one) if known else None]
+
+
+def test_texts_in_a_type_are_compared_as_such(bench: Bench) -> None:
+    rows = [{"ts": "2020-01-01", "ev": "v", "u": {"id": "ana", "device": "d1"}}]
+    out = pa.BufferOutputStream()
+    pq.write_table(pa.Table.from_pylist(rows), out)
+    columns = {**COLUMNS, "user_id": "case when u.id is distinct from u.device then u.id end"}
+    outcome = bench.load("a.parquet", bytes(out.getvalue()), columns=columns)
+    assert [event["user_id"] for event in outcome.events] == ["ana"]
+
+
 def test_a_row_on_which_an_expression_fails_is_rejected_and_says_which(bench: Bench) -> None:
     body = "ts,ev,u\n2020-01-01 00:00:00,v,u\nnever,v,u\n"
     outcome = bench.load("a.csv", body, columns={**COLUMNS, "event_ts": "strptime(ts, '%Y-%m-%d %H:%M:%S')"})
@@ -189,6 +218,14 @@ def test_decimal_commas_are_not_taken_for_the_delimiter(bench: Bench) -> None:
         columns={**COLUMNS, "revenue": "replace(price, ',', '.')"},
     )
     assert (outcome.loaded.rows, outcome.events[0]["revenue"]) == (300, Decimal("0.5"))
+
+
+def test_a_number_that_is_spelled_otherwise_is_rejected_with_the_cure(bench: Bench) -> None:
+    outcome = bench.load("a.csv", "ts;ev;u;revenue\n2020-01-01;v;u;1.234,50\n")
+    assert outcome.reasons == [
+        "revenue is '1.234,50', not a number of at most 14 digits before and 4 after the point; "
+        "give a replace expression for what is spelled otherwise"
+    ]
 
 
 def test_a_null_is_no_failure(bench: Bench) -> None:

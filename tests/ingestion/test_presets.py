@@ -49,6 +49,42 @@ def test_a_preset_fills_every_column_as_set_by_hand(name: str, load: LoadPreset)
     assert len({event["event_id"] for event in events}) == len(events)
 
 
+@pytest.mark.parametrize("told", [0, 600])
+@pytest.mark.parametrize(
+    ("distinct_id", "device_id", "user_id"),
+    [("ana", None, "ana"), (123, None, "123"), (123, "18f-aa", "123"), ("ana", 456, "ana"), (123, 123, None)],
+)
+def test_a_visitor_of_mixpanel_is_told_by_any_kinds_of_ids(
+    tmp_path: Path,
+    load: LoadPreset,
+    told: int,
+    distinct_id: str | int,
+    device_id: str | int | None,
+    user_id: str | None,
+) -> None:
+    """Servers send numbers and no device; that there are others, a file may show late."""
+    ids = [(number, None) for number in range(1000, 1000 + told)] + [(distinct_id, device_id)]
+    lines = [
+        {
+            "event": "a",
+            "properties": {"time": 1706763600, "$insert_id": str(i), "distinct_id": one}
+            | ({} if device is None else {"$device_id": device}),
+        }
+        for i, (one, device) in enumerate(ids)
+    ]
+    (tmp_path / "export.jsonl").write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
+    found = load("mixpanel", tmp_path / "export.jsonl")[-1]
+    assert (found["user_id"], found["anonymous_id"]) == (user_id, None if device_id is None else str(device_id))
+
+
+def test_local_times_of_mixpanel_are_declared_as_the_readme_says(tmp_path: Path, load: LoadPreset) -> None:
+    said = {"event": "a", "properties": {"time": 1740830400, "distinct_id": "ana", "$insert_id": "i"}}
+    (tmp_path / "export.jsonl").write_text(json.dumps(said), encoding="utf-8")
+    columns = {"event_ts": "make_timestamp(properties.time * 1000000)"}
+    (event,) = load("mixpanel", tmp_path / "export.jsonl", timezone="America/Sao_Paulo", columns=columns)
+    assert str(event["event_ts"]) == "2025-03-01 15:00:00"
+
+
 def test_a_batch_is_the_calls_that_are_in_it(tmp_path: Path, load: LoadPreset) -> None:
     calls = list(map(json.loads, (FIXTURES / "segment" / "1_calls.jsonl").read_text(encoding="utf-8").splitlines()))
     (tmp_path / "batch.jsonl").write_text(json.dumps({"batch": calls}), encoding="utf-8")

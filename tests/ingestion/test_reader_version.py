@@ -6,10 +6,11 @@ import json
 from orchestration.ingestion.sources import READER_VERSION
 from tests.ingestion.conftest import House
 
-VERSION, CONTENT = 4, "5ca022a29b5d676ea21fea9180d218ca946ad11f9275ce9920cf487b2e4eeb8d"
+VERSION, CONTENT = 5, "e1c265b4ddfe941c9fea3eda5fe04b7f1f82c3aa9f4de573738e1102ce2d3b64"
 
 TIMES = [
     *("2024-01-02 03:04:05", "2024-01-02T03:04:05.678Z", "2024-01-02 03:04:05.678 -0800", "2024-01-02 03:04:05 -08:00"),
+    *("2024-01-02T03:04Z", "2024-01-02 03:04-0800"),
     *("02/Jan/2024:03:04:05 +0000", "Tue Jan  2 03:04:05 2024", "Tue, 02 Jan 2024 03:04:05 GMT", "03/04/2024"),
     *("1704164645", "1704164645123", "1704164645.5", "20240102030405", "20240102", "2024", "1969-12-31", ""),
 ]

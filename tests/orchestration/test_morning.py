@@ -1,11 +1,14 @@
 """What is done after a night never fails it, and leaves its figures whatever else could not be done."""
 
-from collections.abc import Iterator
+import sqlite3
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import duckdb
 import pytest
 
+from orchestration import disk, nightly
 from orchestration.declarations import Declarations
 from orchestration.house import House
 from orchestration.nights import morning
@@ -114,3 +117,39 @@ def test_no_part_keeps_another_from_being_done(
     assert len(heard) == 3
     assert all("No space left on device" in text for text in heard)
     assert statuses(house) == [(None, "done"), ("a", "success")]
+
+
+def raises(error: Exception) -> Callable[..., None]:
+    def run_night(*_: object) -> None:
+        raise error
+
+    return run_night
+
+
+@pytest.mark.parametrize(
+    ("error", "free"),
+    [(OSError(28, "No space left on device"), 1 << 40), (sqlite3.OperationalError("disk I/O error"), 1 << 20)],
+)
+def test_a_run_whose_own_records_find_no_room_says_so(
+    house: House,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    error: Exception,
+    free: int,
+) -> None:
+    monkeypatch.setenv("AVILA_DATA_DIR", str(house.settings.root))
+    monkeypatch.setattr(disk.shutil, "disk_usage", lambda _: SimpleNamespace(free=free))
+    monkeypatch.setattr(nightly, "run_night", raises(error))
+    assert nightly.main() == 1
+    said = capsys.readouterr().err
+    assert f"The disk of {house.settings.root} is full" in said
+    assert str(error) in said
+    assert figures_of(house.settings.metrics)["avila_run_outcome"][(("outcome", "failed"),)] == 1
+
+
+def test_another_error_is_not_taken_for_a_full_disk(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AVILA_DATA_DIR", str(house.settings.root))
+    monkeypatch.setattr(disk.shutil, "disk_usage", lambda _: SimpleNamespace(free=1 << 40))
+    monkeypatch.setattr(nightly, "run_night", raises(sqlite3.OperationalError("disk I/O error")))
+    with pytest.raises(sqlite3.OperationalError):
+        nightly.main()

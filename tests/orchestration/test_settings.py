@@ -24,6 +24,16 @@ def test_each_wrong_variable_is_named(monkeypatch: pytest.MonkeyPatch, capsys: p
     assert threads.startswith("AVILA_THREADS=many: Input should be a valid integer")
 
 
+@pytest.mark.parametrize("limit", ["lots", "4", "4 apples", ""])
+def test_a_memory_limit_that_is_none_of_duckdbs_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], limit: str
+) -> None:
+    wanted = "expected a size as DuckDB spells it, such as 4GB or 512MiB"
+    assert said(monkeypatch, capsys, AVILA_MEMORY_LIMIT=limit) == [f"AVILA_MEMORY_LIMIT={limit}: {wanted}"]
+    monkeypatch.setenv("AVILA_MEMORY_LIMIT", "512MiB")
+    assert Settings.of_environment().memory_limit == "512MiB"
+
+
 @pytest.mark.parametrize("name", ["shops [2025]", "what?", "all*", "100%20", "shop #1"])
 def test_a_directory_that_would_be_taken_for_a_pattern_or_a_url_is_refused(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, name: str

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from orchestration.nights.logs import JsonLines, Voice
+from orchestration.nights.logs import JsonLines, Plain, Voice
 from orchestration.nights.metrics import Summary, write_metrics
 from orchestration.nights.runs import finish_run, note_steps, start_run, status_of
 from orchestration.nights.stopwatch import Came, Measured, Stopwatch, running, start, stop, utc_now
@@ -208,6 +208,15 @@ def test_a_terminal_is_spoken_to_in_words(monkeypatch: pytest.MonkeyPatch, tmp_p
             assert (line["message"], line["run_id"]) == ("two [words][/b] and :key:, in a line longer than that", "r1")
         else:
             assert said == "two [words][/b] and :key:, in a line longer than that\n"
+
+
+def test_what_a_dump_says_does_not_steer_the_terminal() -> None:
+    """ESC ] 0 sets a window's title; ESC ] 52 the clipboard."""
+    said, shown = "a row: \x1b]0;title\x07\x9b2J\tação\n", "a row: \\x1b]0;title\\x07\\x9b2J\tação\n"
+    console = terminal(file=io.StringIO(), tab_size=1)
+    console.print(said, style="red", end="")
+    assert console.file.getvalue() == shown.expandtabs(1)
+    assert Plain().format(logging.makeLogRecord({"msg": said})).endswith(f"  {shown}")
 
 
 def test_figures_are_written_whole_where_they_are_wanted(tmp_path: Path, stopwatch: Stopwatch) -> None:
