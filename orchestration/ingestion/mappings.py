@@ -157,6 +157,8 @@ class _Binding:
         self.where = mapping.where
         self.expressions = dict(mapping.expressions)
         by_name = {column.name.casefold(): column.name for column in reversed(shape.columns)}
+        # As in an expression, the exact name goes first: one record's Page must not take page from all others.
+        by_name |= {column.name: column.name for column in shape.columns}
         texts = {column.name for column in shape.columns if column.native == "VARCHAR" and not shape.is_json}
         # A JSON key of a canonical name may come in later rows, whatever the sample shows.
         self.awaited: set[str] = set()

@@ -79,7 +79,7 @@ FORMAT_BY_SUFFIX: dict[str, Format] = {
 COMPRESSION_SUFFIXES = frozenset({".gz", ".bz2", ".zst", ".xz"})
 
 # Raise this when the lake's content for the same dump would change, so that every file is read again.
-READER_VERSION = 4
+READER_VERSION = 5
 
 
 def _sql(value: object) -> object:

@@ -272,6 +272,15 @@ def test_a_json_key_of_a_canonical_name_may_come_in_later_rows(bench: Bench) -> 
     assert {**late, "dump_row": 1} == first
 
 
+def test_the_exact_canonical_name_goes_before_others_of_its_letters(bench: Bench) -> None:
+    """One record with a Page and a PAGE of its own does not take the page from all others."""
+    view = {"event_ts": "2020-01-01", "event_name": "v", "user_id": "u", "page": "/p"}
+    lines = [json.dumps({**view, **more}) for more in ({}, {"Page": "Home", "PAGE": 1})]
+    plain, odd = bench.load("a.jsonl", "\n".join(lines), columns={}).events
+    assert (plain["page"], odd["page"]) == ("/p", "/p")
+    assert (json.loads(plain["properties"]), json.loads(odd["properties"])) == ({}, {"Page": "Home", "PAGE": 1})
+
+
 @pytest.mark.parametrize("suffix", ["csv", "jsonl", "json"])
 def test_an_empty_file_is_loaded_where_columns_have_canonical_names(house: House, suffix: str) -> None:
     house.write("empty." + suffix, "")

@@ -6,7 +6,7 @@ import json
 from orchestration.ingestion.sources import READER_VERSION
 from tests.ingestion.conftest import House
 
-VERSION, CONTENT = 4, "5ca022a29b5d676ea21fea9180d218ca946ad11f9275ce9920cf487b2e4eeb8d"
+VERSION, CONTENT = 5, "544fcf8ab5e5343c74b3b286f4e1296fe74291b748078abe00fce891014bb831"
 
 TIMES = [
     *("2024-01-02 03:04:05", "2024-01-02T03:04:05.678Z", "2024-01-02 03:04:05.678 -0800", "2024-01-02 03:04:05 -08:00"),
@@ -19,7 +19,7 @@ OBJECTS = [
     {"properties": "none", "deep": {"n": 1}, "é": "\u00fc", "page": "https://shop.example/a?b=c"},
     {"properties": '{"plan": "b", "deep": 2}', "deep": None, "user_id": None, "anonymous_id": " d1 "},
     {"deep": {"n": 1.0, "at": "2024-01-02 03:04:05+02"}, "user_id": "NULL"},
-    {"deep": {"n": "007"}, "user_id": 7, "revenue": "7.5", "country": ""},
+    {"deep": {"n": "007"}, "user_id": 7, "revenue": "7.5", "country": "", "Country": "BR"},
 ]
 DUMPS = {
     "times.csv": "event_ts,event_name,user_id\n" + "".join(f"{time},view,ada\n" for time in TIMES),
