@@ -261,6 +261,15 @@ def test_columns_of_the_canonical_name_need_no_declaration(bench: Bench) -> None
     assert event["properties"] == '{"properties":"p"}'
 
 
+@pytest.mark.parametrize("more", ["", "note,note", "2024"])
+def test_a_header_of_canonical_names_is_one_whatever_else_is_in_it(bench: Bench, more: str) -> None:
+    """As pandas writes its index, under no name; and columns of one name, or of a number."""
+    values = ",".join("7" for _ in more.split(","))
+    body = f"{more},event_ts,event_name,user_id\n{values},2020-01-01,v,u\n"
+    (event,) = bench.load("a.csv", body, columns={}).events
+    assert (event["event_ts"], event["event_name"], event["user_id"]) == (datetime(2020, 1, 1), "v", "u")
+
+
 def test_a_json_key_of_a_canonical_name_may_come_in_later_rows(bench: Bench) -> None:
     """A purchase after more page views than the sample has is worth what the same row at the file's head is."""
     view = {"event_ts": "2020-01-01", "event_name": "page_view", "user_id": "u"}
