@@ -20,7 +20,7 @@ def csv_shape(path: Path, head: bytes, source: Source, *, cut: bool, wanted: fro
         head: Its beginning, decompressed.
         source: How it is declared.
         cut: Whether there is more, so that the last record may be in part.
-        wanted: Column names that the source's expressions use.
+        wanted: Column names that the source needs.
     """
     options = source.csv
     header = 0

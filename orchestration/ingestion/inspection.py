@@ -23,7 +23,7 @@ def inspect(path: Path, source: Source, wanted: frozenset[str] = frozenset()) ->
     Args:
         path: The file.
         source: How it is declared.
-        wanted: Column names that the source's expressions use. A first CSV record with one of them is a header.
+        wanted: Column names that the source needs. A first CSV record with one of them is a header.
 
     Raises:
         UnreadableFileError: It cannot be opened, or is not what it is declared to be.

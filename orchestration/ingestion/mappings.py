@@ -20,6 +20,7 @@ from orchestration.ingestion.sources import (
     EVENT_COLUMNS,
     IDENTITY_COLUMNS,
     MAPPABLE_COLUMNS,
+    REQUIRED_COLUMNS,
     TEXT_COLUMNS,
     TIME_COLUMNS,
     Source,
@@ -114,9 +115,10 @@ class Mapping:
 
     @property
     def wanted(self) -> frozenset[str]:
-        """The names of all columns that the expressions use."""
+        """The names of all columns that the expressions use, and of those without which a dump is refused."""
         used = [*self.expressions.values(), *([self.where] if self.where else [])]
-        return frozenset(reference[0] for expression in used for reference in expression.references)
+        own = frozenset(name for name in REQUIRED_COLUMNS if name not in self.expressions)
+        return own.union(reference[0] for expression in used for reference in expression.references)
 
     def query(self, shape: Shape, *, as_number: frozenset[str] = frozenset()) -> Query:
         """The query for the files of one shape.
@@ -158,6 +160,8 @@ class _Binding:
         self.where = mapping.where
         self.expressions = dict(mapping.expressions)
         by_name = {column.name.casefold(): column.name for column in reversed(shape.columns)}
+        # As in an expression, the exact name goes first: one record's Page must not take page from all others.
+        by_name |= {column.name: column.name for column in shape.columns}
         texts = {column.name for column in shape.columns if column.native == "VARCHAR" and not shape.is_json}
         # A JSON key of a canonical name may come in later rows, whatever the sample shows.
         self.awaited: set[str] = set()
@@ -219,7 +223,7 @@ class _Binding:
         if not self.shown:
             return  # an empty file, or one of which no record can be read, shows nothing that could be wrong
         given = self.expressions.keys() - self.awaited
-        lacking = [name for name in ("event_ts", "event_name") if name not in given]
+        lacking = [name for name in REQUIRED_COLUMNS if name not in given]
         if not any(name in given for name in IDENTITY_COLUMNS):
             lacking.append(" or ".join(IDENTITY_COLUMNS))
         if lacking:

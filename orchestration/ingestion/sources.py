@@ -32,6 +32,7 @@ TEXT_COLUMNS = (
 )
 TIME_COLUMNS = ("event_ts", "received_ts")
 AMOUNT_COLUMNS = ("quantity", "revenue")
+REQUIRED_COLUMNS = ("event_ts", "event_name")
 IDENTITY_COLUMNS = ("user_id", "anonymous_id")
 MAPPABLE_COLUMNS = (*TEXT_COLUMNS, *TIME_COLUMNS, *AMOUNT_COLUMNS, "properties")
 

@@ -298,6 +298,15 @@ def test_columns_of_the_canonical_name_need_no_declaration(bench: Bench) -> None
     assert event["properties"] == '{"properties":"p"}'
 
 
+@pytest.mark.parametrize("more", ["", "note,note", "2024"])
+def test_a_header_of_canonical_names_is_one_whatever_else_is_in_it(bench: Bench, more: str) -> None:
+    """As pandas writes its index, under no name; and columns of one name, or of a number."""
+    values = ",".join("7" for _ in more.split(","))
+    body = f"{more},event_ts,event_name,user_id\n{values},2020-01-01,v,u\n"
+    (event,) = bench.load("a.csv", body, columns={}).events
+    assert (event["event_ts"], event["event_name"], event["user_id"]) == (datetime(2020, 1, 1), "v", "u")
+
+
 def test_a_json_key_of_a_canonical_name_may_come_in_later_rows(bench: Bench) -> None:
     """A purchase after more page views than the sample has is worth what the same row at the file's head is."""
     view = {"event_ts": "2020-01-01", "event_name": "page_view", "user_id": "u"}
@@ -307,6 +316,15 @@ def test_a_json_key_of_a_canonical_name_may_come_in_later_rows(bench: Bench) -> 
     first = bench.load("a.jsonl", lines[-1], columns={}).events[0]
     assert (late["anonymous_id"], late["revenue"], late["page"]) == ("d", Decimal("10.5"), "/p")
     assert {**late, "dump_row": 1} == first
+
+
+def test_the_exact_canonical_name_goes_before_others_of_its_letters(bench: Bench) -> None:
+    """One record with a Page and a PAGE of its own does not take the page from all others."""
+    view = {"event_ts": "2020-01-01", "event_name": "v", "user_id": "u", "page": "/p"}
+    lines = [json.dumps({**view, **more}) for more in ({}, {"Page": "Home", "PAGE": 1})]
+    plain, odd = bench.load("a.jsonl", "\n".join(lines), columns={}).events
+    assert (plain["page"], odd["page"]) == ("/p", "/p")
+    assert (json.loads(plain["properties"]), json.loads(odd["properties"])) == ({}, {"Page": "Home", "PAGE": 1})
 
 
 @pytest.mark.parametrize("suffix", ["csv", "jsonl", "json"])

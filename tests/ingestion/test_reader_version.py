@@ -6,7 +6,7 @@ import json
 from orchestration.ingestion.sources import READER_VERSION
 from tests.ingestion.conftest import House
 
-VERSION, CONTENT = 5, "e1c265b4ddfe941c9fea3eda5fe04b7f1f82c3aa9f4de573738e1102ce2d3b64"
+VERSION, CONTENT = 5, "2e52cdbeb67dd043b9f2aed4ab64c5c14340e0c44b51b4a20275682b6584866e"
 
 TIMES = [
     *("2024-01-02 03:04:05", "2024-01-02T03:04:05.678Z", "2024-01-02 03:04:05.678 -0800", "2024-01-02 03:04:05 -08:00"),
@@ -20,7 +20,7 @@ OBJECTS = [
     {"properties": "none", "deep": {"n": 1}, "é": "\u00fc", "page": "https://shop.example/a?b=c"},
     {"properties": '{"plan": "b", "deep": 2}', "deep": None, "user_id": None, "anonymous_id": " d1 "},
     {"deep": {"n": 1.0, "at": "2024-01-02 03:04:05+02"}, "user_id": "NULL"},
-    {"deep": {"n": "007"}, "user_id": 7, "revenue": "7.5", "country": ""},
+    {"deep": {"n": "007"}, "user_id": 7, "revenue": "7.5", "country": "", "Country": "BR"},
 ]
 DUMPS = {
     "times.csv": "event_ts,event_name,user_id\n" + "".join(f"{time},view,ada\n" for time in TIMES),

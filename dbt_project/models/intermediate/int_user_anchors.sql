@@ -40,7 +40,7 @@ user_anchors as (
     select
         user_key,
         min(event_ts) as anchored_at,
-        min(activity_date) as anchor_date,
+        min_by(activity_date, {{ in_order }}) as anchor_date,
         min_by(source, {{ in_order }}) as source
     from anchoring
     group by user_key

@@ -1,6 +1,7 @@
 {{ config(materialized='view') }}
 
-{#- A user's state in the month the data ends in; months, as churn is judged over about one. -#}
+{#- A user's state in the month the data ends in; months, as churn is judged over about one. Where a clock goes back
+    over midnight, a user whose first event lies in this month may be active in the last one after it, and is not new. -#}
 
 with now as (
     select
@@ -34,8 +35,8 @@ user_lifecycle as (
     select
         user_key,
         case
-            when is_new then 'new'
             when is_active and was_active then 'returning'
+            when is_new then 'new'
             when is_active then 'resurrecting'
             when was_active then 'dormant'
             else 'lapsed'

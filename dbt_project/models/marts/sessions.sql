@@ -37,7 +37,7 @@ sessions as (
         {{ first_campaign('utm_campaign', in_order) }} as utm_campaign,
         {{ first_known('platform', in_order) }} as platform,
         {{ first_known('country', in_order) }} as country,
-        min(activity_date) as session_date
+        min_by(activity_date, {{ in_order }}) as session_date
     from activity
     group by session_id
 )
