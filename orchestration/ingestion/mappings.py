@@ -13,6 +13,7 @@ from orchestration.ingestion.conversions import ConversionError
 from orchestration.ingestion.cuts import TRUSTED, Layer
 from orchestration.ingestion.expressions import Expression, ExpressionError, Reference, path_hint, spelled
 from orchestration.ingestion.fields import Fields, complaint
+from orchestration.ingestion.json_shapes import unnest_hint
 from orchestration.ingestion.rest import Rest
 from orchestration.ingestion.shapes import Shape
 from orchestration.ingestion.sources import (
@@ -229,7 +230,7 @@ class _Binding:
         if lacking:
             raise MappingError(
                 f"source {self.source.name}: `columns` gives no {lacking[0]}, and the dump has no column of "
-                f"that name; its columns are {listed(self.shown)}"
+                f"that name; its columns are {listed(self.shown)}{unnest_hint(self.fields.shape)}"
             )
 
     def _refuse(self, key: str, why: str) -> NoReturn:
@@ -337,7 +338,7 @@ class _Binding:
             if name in fallible
         ]
         cases += self.complaints
-        cases += [f"when {name} is null then '{name} is missing'" for name in ("event_ts", "event_name")]
+        cases += [f"when {name} is null then '{name} is missing'" for name in REQUIRED_COLUMNS]
         nobody = " and ".join(f"{name} is null" for name in IDENTITY_COLUMNS)
         cases.append(f"when {nobody} then 'no {' and no '.join(IDENTITY_COLUMNS)}'")
         return f"case {' '.join(cases)} end"

@@ -7,11 +7,12 @@ from orchestration.ingestion import inspection
 from orchestration.ingestion.catalog import File, Load, id_of
 from orchestration.ingestion.expressions import Reference
 from orchestration.ingestion.faults import UnreadableFileError
+from orchestration.ingestion.json_shapes import unnest_hint
 from orchestration.ingestion.landing import Landing
 from orchestration.ingestion.mappings import Mapping, MappingError, listed, nearest, shown
 from orchestration.ingestion.reports import Remarks
 from orchestration.ingestion.shapes import Shape
-from orchestration.ingestion.sources import Source
+from orchestration.ingestion.sources import REQUIRED_COLUMNS, Source
 from orchestration.ingestion.workers import Job
 
 
@@ -116,7 +117,7 @@ class Plan:
                 or tuple(map(str.casefold, reference)) in known
                 or (shape.is_json and not is_new)
             )
-            if can_be_missing and not (key in ("event_ts", "event_name") and key in query.blind):
+            if can_be_missing and not (key in REQUIRED_COLUMNS and key in query.blind):
                 continue
             names = [column.name for column in shape.columns]
             lacking = f"source {self._source.name}, {shown(key)}: no column {'.'.join(reference)} in"
@@ -124,7 +125,8 @@ class Plan:
             if not shape.is_json:
                 self._remarks.fail([f"{lacking} {file}.{known_names}"])
                 return False
-            self._remarks.warn([f"{lacking} any record looked at.{known_names}"])
+            hint = unnest_hint(shape) if key in REQUIRED_COLUMNS and not self._source.unnest else ""
+            self._remarks.warn([f"{lacking} any record looked at.{known_names}{hint}"])
         return True
 
 

@@ -52,6 +52,15 @@ def test_a_key_that_reads_like_a_path_is_offered_as_one(house: House) -> None:
     assert "the key $os is written '$.\"$os\"'" in failure
 
 
+def test_a_list_that_holds_the_events_is_pointed_at(house: House) -> None:
+    house.write("a.json", json.dumps({"status": "ok", "data": [RECORD, RECORD]}))
+    (failure,) = house.load(path=("landing/*.json",), columns={}).failures
+    assert failure.endswith(". data holds a list of objects: with `unnest: data`, each is an event")
+    (warning, *_) = house.load(path=("landing/*.json",), columns=COLUMNS).warnings
+    assert "columns.event_ts: no column ts in any record looked at" in warning
+    assert warning.endswith("with `unnest: data`, each is an event")
+
+
 def test_where_must_be_a_condition(house: House) -> None:
     house.write("a.csv", CSV)
     assert (
