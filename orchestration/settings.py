@@ -3,6 +3,7 @@
 import os
 import shlex
 import sys
+from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -62,7 +63,15 @@ class Settings(BaseSettings):
 
     @classmethod
     def of_environment(cls) -> "Settings":
-        """As the environment has them. Where a variable is wrong, the process says so and ends with 2."""
+        """As the environment has them. Where a variable is wrong or misspelt, the process says so and ends with 2."""
+        names = {f"AVILA_{field.upper()}" for field in cls.model_fields}
+        # Names of a team's own are free to be others: avila.yml may ask for a secret by any.
+        near = {name: get_close_matches(name, names, n=1, cutoff=0.85) for name in map(str.upper, os.environ)}
+        misspelt = {name: meant[0] for name, meant in near.items() if meant and name not in names}
+        if misspelt:
+            for name, meant in misspelt.items():
+                sys.stderr.write(f"{name}: there is no such setting; {meant} is one. Rename or unset it\n")
+            raise SystemExit(2)
         try:
             return cls()
         except ValidationError as error:

@@ -24,6 +24,12 @@ def test_each_wrong_variable_is_named(monkeypatch: pytest.MonkeyPatch, capsys: p
     assert threads.startswith("AVILA_THREADS=many: Input should be a valid integer")
 
 
+def test_a_misspelt_variable_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("AVILA_SLACK_URL", "https://hooks.example/x")
+    (line,) = said(monkeypatch, capsys, AVILA_MEMORY="8GB", AVILA_MEMORYLIMIT="8GB")
+    assert line == "AVILA_MEMORYLIMIT: there is no such setting; AVILA_MEMORY_LIMIT is one. Rename or unset it"
+
+
 @pytest.mark.parametrize("limit", ["lots", "4", "4 apples", ""])
 def test_a_memory_limit_that_is_none_of_duckdbs_is_named(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], limit: str
