@@ -180,6 +180,24 @@ email: {{us: {{host: 127.0.0.1, port: {mails[1]}, security: none, from: a@s.exam
     assert "caf\\udce9.csv is no CSV" in json.loads(http.taken[-1][-1])["text"]
 
 
+@pytest.mark.parametrize("is_met_when_opened", [True, False])
+def test_a_broken_book_is_set_aside_and_alerts_are_told_from_a_new_one(
+    tmp_path: Path, http: Http, is_met_when_opened: bool
+) -> None:
+    publish(tmp_path, night=1)
+    rule = "rules: {any: {sql: 'select 1 as n from users', when: n = 1}}"
+    here = house(tmp_path, f"webhook: {{pager: {{url: '{http.url}'}}}}\n{rule}")
+    assert watch(here).sent == 1
+    book = here.settings.alerts
+    sound = book.read_bytes()
+    book.write_bytes(b"broken" * 2000 if is_met_when_opened else sound[:4096] + b"\xff" * (len(sound) - 4096))
+    again = watch(here)
+    assert again.sent == 1
+    assert str(book.with_suffix(".broken")) in str(again)
+    assert str(watch(here)) == ""
+    assert told(http) == [("firing", "rule/any")] * 2
+
+
 def test_mail_that_is_put_off_is_tried_again(tmp_path: Path, mails: tuple[Mails, int]) -> None:
     publish(tmp_path, night=1)
     to = f"host: 127.0.0.1, port: {mails[1]}, security: none, from: a@s.example, to: [later@s.example]"
