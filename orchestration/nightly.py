@@ -3,6 +3,7 @@
 import gc
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 import time
@@ -105,7 +106,15 @@ def main() -> int:
         note_figures(settings, Summary(status="failed"), warn=partial(voice.say, level="warning"))
         return 2
     except Exception as error:
-        # A step that fails is told by Dagster; where its own records find no room, nobody is left to tell.
+        # A step that fails is told by Dagster; where its own records are broken, or find no room, nobody is left to.
+        if _is_broken_history(error):
+            history, said = settings.dagster_home / "history", getattr(error, "orig", error)
+            voice.say(
+                f"Dagster's history in {history} is broken ({said}). "
+                "Move that directory away and run again: nothing that is published comes from it."
+            )
+            note_figures(settings, Summary(status="failed"), warn=partial(voice.say, level="warning"))
+            return 1
         if not is_full(settings.root, error):
             raise
         said = str(error).partition("\n")[0]
@@ -128,6 +137,11 @@ def main() -> int:
     print_notices(night.notices, console)
     console.print(f"\nDone in {time.monotonic() - started:.0f} s.")
     return 0
+
+
+def _is_broken_history(error: Exception) -> bool:
+    """Whether a file of SQLite's, as Dagster reads it, is none; one that is locked is of a class below."""
+    return type(getattr(error, "orig", None)) is sqlite3.DatabaseError
 
 
 def simulate_where_empty(settings: Settings, declarations: Declarations, voice: Voice) -> None:

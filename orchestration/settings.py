@@ -14,6 +14,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 DBT_PROJECT_DIR = PROJECT_ROOT / "dbt_project"
+CODE_LOCATION = "avila"
+"""What Dagster calls this project."""
 
 
 class Settings(BaseSettings):

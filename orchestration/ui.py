@@ -9,14 +9,14 @@ from orchestration.declarations import DeclarationError, Declarations
 from orchestration.nightly import prepare_dagster
 from orchestration.nights.logs import is_json
 from orchestration.nights.orphans import end_orphans
-from orchestration.settings import Settings
+from orchestration.settings import CODE_LOCATION, Settings
 from orchestration.terminal import take_no_arguments, terminal
 
-WORKSPACE_YAML = """\
+WORKSPACE_YAML = f"""\
 load_from:
   - python_module:
       module_name: orchestration.definitions
-      location_name: avila
+      location_name: {CODE_LOCATION}
 """
 
 

@@ -98,14 +98,26 @@ def _post(url: str, body: bytes, headers: dict[str, str]) -> None:
     import httpx
 
     try:
-        # No redirects: the message goes where it was declared to go.
-        with httpx.Client(timeout=TIMEOUT_SECONDS, follow_redirects=False) as client:
-            answer = client.post(url, content=body, headers={"Content-Type": "application/json", **headers})
+        # No redirects: the message goes where it was declared to go. Only the status is asked for: the limit is on
+        # each part of an answer, and one that trickles in would keep the night for ever.
+        with (
+            httpx.Client(timeout=TIMEOUT_SECONDS, follow_redirects=False) as client,
+            client.stream("POST", url, content=body, headers={"Content-Type": "application/json", **headers}) as answer,
+        ):
+            _require_taken(answer)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
+        if _is_refused_certificate(error):
+            raise DeliveryFailed("the server's certificate is not trusted", passing=False) from None
         # Their messages may hold the address.
         passing = isinstance(error, httpx.TransportError) and not isinstance(error, httpx.UnsupportedProtocol)
         raise DeliveryFailed(f"the server cannot be reached ({type(error).__name__})", passing=passing) from None
-    _require_taken(answer)
+
+
+def _is_refused_certificate(error: BaseException | None) -> bool:
+    """Whether an error goes back to one; httpx calls it as a server that is away."""
+    while error is not None and not isinstance(error, ssl.SSLCertVerificationError):
+        error = error.__cause__ or error.__context__
+    return error is not None
 
 
 def _require_taken(answer: "httpx.Response") -> None:
@@ -135,8 +147,10 @@ def _mail(channel: Email, message: Message) -> None:
             if channel.username is not None and password is not None:
                 server.login(channel.username, password)
             refused = server.send_message(to_mail(channel, message))
-    except smtplib.SMTPRecipientsRefused:
-        raise DeliveryFailed("the mail server takes no mail for these recipients", passing=False) from None
+    except smtplib.SMTPRecipientsRefused as error:
+        codes = sorted({code for code, _ in error.recipients.values()})
+        said = f"the mail server takes no mail for these recipients: {', '.join(map(str, codes))}"
+        raise DeliveryFailed(said, passing=codes[0] < 500) from None
     except smtplib.SMTPResponseException as error:
         what = "refused the login" if isinstance(error, smtplib.SMTPAuthenticationError) else "answered"
         raise DeliveryFailed(f"the mail server {what}: {error.smtp_code}", passing=error.smtp_code < 500) from None

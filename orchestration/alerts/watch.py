@@ -1,9 +1,11 @@
 """Looks at how things stand, notes what is new in that, and sends it. Nothing here fails a night."""
 
 import json
+import sqlite3
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from dagster import DagsterInstance
 
@@ -46,12 +48,34 @@ def watch(house: House, instance: DagsterInstance | None = None, run_id: str | N
     if not declared.channels:
         return Watched()
     try:
-        with closing(_book(house)) as book:
-            messages, trouble = _look(house, book, instance, run_id)
-            sent, not_sent = send(house, book)
+        try:
+            return _tell(house, instance, run_id)
+        except sqlite3.DatabaseError as error:
+            # Of this very class where the file is none of SQLite's or is broken; one that is locked, or a disk that is
+            # full, is of a class below.
+            if type(error) is not sqlite3.DatabaseError:
+                raise
+            said = f"the book of alerts could not be read ({error}) and was set aside as {_set_aside(house)}"
+            told = _tell(house, instance, run_id)
+            return replace(told, trouble="; ".join(filter(None, [said, told.trouble])))
     except Exception as error:
         return Watched(trouble=f"alerts could not be told: {type(error).__name__}: {error}")
+
+
+def _tell(house: House, instance: DagsterInstance | None, run_id: str | None) -> Watched:
+    with closing(_book(house)) as book:
+        messages, trouble = _look(house, book, instance, run_id)
+        sent, not_sent = send(house, book)
     return Watched(messages=tuple(messages), sent=sent, not_sent=tuple(not_sent), trouble="; ".join(trouble))
+
+
+def _set_aside(house: House) -> Path:
+    """Rename a broken book, for without one nothing is ever told again; what it held open is told once more."""
+    book = house.settings.alerts
+    aside = book.with_suffix(".broken")
+    # A new file would take the old one's journal for its own.
+    Path(f"{book}-journal").unlink(missing_ok=True)
+    return book.replace(aside)
 
 
 def _book(house: House) -> Book:

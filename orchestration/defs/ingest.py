@@ -113,6 +113,7 @@ def lake_asset(name: str, source: Source) -> AssetsDefinition:
             f"{name}: {report.loaded} new dumps, {report.rows:,} rows, {report.filtered:,} filtered, "
             f"{report.rejected:,} rejected; {report.unchanged} dumps were loaded before"
             + (f"; {report.replaced} loads gave way: a dump, or how it is read, has changed" if report.replaced else "")
+            + (f"; the rows of {report.withdrawn} dumps were withdrawn with their files" if report.withdrawn else "")
         )
         for message in (*report.warnings, *report.failures):
             context.log.warning(message)
@@ -124,6 +125,7 @@ def lake_asset(name: str, source: Source) -> AssetsDefinition:
                 "dagster/row_count": report.rows,
                 "dumps_loaded": report.loaded,
                 "dumps_replaced": report.replaced,
+                "dumps_withdrawn": report.withdrawn,
                 "dumps_unchanged": report.unchanged,
                 "copies_of_loaded_dumps": report.duplicate,
                 "dumps_failed": report.failed,

@@ -5,6 +5,7 @@ from contextlib import ExitStack
 
 from dagster import Definitions, InitResourceContext, resource
 
+from orchestration.defs.resources import listen_to
 from orchestration.house import open_house
 from orchestration.nights.lock import hold
 from orchestration.nights.morning import tidy
@@ -20,6 +21,7 @@ def night(context: InitResourceContext) -> Iterator[None]:
     """Take the lock, set a broken file aside, and tidy up when all is done."""
     run_id, log = context.run_id or "", context.log
     assert log is not None
+    listen_to(log)
     seconds, what = HOUSE.settings.retry_seconds, f"run {run_id}"
     with ExitStack() as stack:
         patiently(lambda: stack.enter_context(hold(HOUSE.settings, what=what)), first_seconds=seconds, say=log.warning)

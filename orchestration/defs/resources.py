@@ -2,7 +2,15 @@
 
 import logging
 
-from dagster import AssetCheckSeverity, DagsterEvent, DagsterEventType, Definitions, InitLoggerContext, logger
+from dagster import (
+    AssetCheckSeverity,
+    DagsterEvent,
+    DagsterEventType,
+    DagsterLogManager,
+    Definitions,
+    InitLoggerContext,
+    logger,
+)
 
 from orchestration.house import open_house
 from orchestration.nights.logs import handler
@@ -58,6 +66,27 @@ def _note_rows(stopwatch: Stopwatch, step: str, event: DagsterEvent) -> None:
 
 @logger(None, description="On standard error, words for a terminal and JSON lines for all else.")
 def console(_: InitLoggerContext) -> logging.Logger:
+    """What our jobs name as their logger."""
+    return _spoken()
+
+
+def listen_to(log: DagsterLogManager) -> None:
+    """Let our logger take the place of Dagster's own in a run whose job names none.
+
+    What is started on an asset's page is of a job that Dagster makes by itself, and can be given no configuration: its
+    steps would not be timed, and a failed one would leave the run on record as done.
+    """
+    # All steps' loggers share this list, and nothing public leads to it.
+    loggers = log._dagster_handler._loggers
+    if isinstance(loggers, list) and not any(_is_ours(each) for each in loggers):
+        loggers[:] = [_spoken()]
+
+
+def _is_ours(spoken: logging.Logger) -> bool:
+    return any(isinstance(each, Timekeeper) for each in spoken.handlers)
+
+
+def _spoken() -> logging.Logger:
     """Informative messages and worse are said; the stopwatch is told of everything."""
     spoken = logging.Logger("avila", level=logging.DEBUG)
     spoken.addHandler(handler(open_house().settings))

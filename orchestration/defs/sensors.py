@@ -1,4 +1,4 @@
-"""Between nights: runs for dumps that land, and alerts of runs that ended and of what is late."""
+"""Between nights: runs for dumps that land, alerts of runs that ended and of what is late, and a look at avila.yml."""
 
 import json
 import time
@@ -17,11 +17,14 @@ from dagster import (
 
 from orchestration.alerts.watch import watch
 from orchestration.arrivals import Arrivals, new_dumps
+from orchestration.declarations import DeclarationError, Declarations
 from orchestration.defs.schedules import nightly
 from orchestration.house import open_house
 from orchestration.nights.orphans import MAKE_RUN, end_orphans
+from orchestration.settings import CODE_LOCATION, Settings
 
 HOUSE = open_house()
+DECLARED = HOUSE.settings.declarations.read_bytes()
 UNFINISHED = [
     DagsterRunStatus.QUEUED,
     DagsterRunStatus.NOT_STARTED,
@@ -73,3 +76,46 @@ def alerts(context: SensorEvaluationContext) -> SensorResult:
         skip_reason=SkipReason(said),
         cursor=json.dumps({"ended": ended, "looked": now if told else before["looked"]}),
     )
+
+
+@sensor(
+    minimum_interval_seconds=30,
+    default_status=DefaultSensorStatus.RUNNING,
+    description="Has the UI, schedules and sensors go by a changed `avila.yml`, when no run is under way.",
+)
+def declarations(context: SensorEvaluationContext) -> SkipReason:
+    """Load the code location anew when its sources may be others.
+
+    A run takes its steps from the code location, which has read the file once: a source that came later would never be
+    loaded, and one that went would fail every night.
+    """
+    settings = HOUSE.settings
+    try:
+        if settings.declarations.read_bytes() == DECLARED:
+            return SkipReason("avila.yml is as it was.")
+        Declarations.load(settings.declarations)
+    except (OSError, DeclarationError) as error:
+        return SkipReason(f"What was declared before stands until this is mended: {error}")
+    if context.instance.get_runs(RunsFilter(statuses=UNFINISHED), limit=1):
+        return SkipReason("avila.yml has changed; it is read when no run is under way.")
+    try:
+        load_anew(settings)
+    except Exception as error:
+        return SkipReason(f"avila.yml has changed; stop the UI and start it again, as it cannot be told: {error}")
+    return SkipReason("avila.yml has changed, and is read anew.")
+
+
+def load_anew(settings: Settings) -> None:
+    """Have the UI load the code location anew; the daemon follows within a minute.
+
+    Raises:
+        Exception: It does not answer, or could not.
+    """
+    # Imported here: the nights have no use for it.
+    from dagster_graphql import DagsterGraphQLClient, ReloadRepositoryLocationStatus
+
+    host = "127.0.0.1" if settings.ui_host == "0.0.0.0" else settings.ui_host  # noqa: S104
+    client = DagsterGraphQLClient(host, port_number=settings.ui_port)
+    done = client.reload_repository_location(CODE_LOCATION)
+    if done.status != ReloadRepositoryLocationStatus.SUCCESS:
+        raise RuntimeError(done.message)

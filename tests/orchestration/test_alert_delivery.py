@@ -4,7 +4,12 @@ import hashlib
 import hmac
 import json
 import socket
-from collections.abc import Iterator
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
 from email import message_from_bytes
 from email.message import Message as Mail
 from email.policy import default
@@ -13,6 +18,11 @@ from typing import Any
 
 import pytest
 from aiosmtpd.controller import Controller
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 from dagster import DagsterInstance
 
 from orchestration.alerts import __main__ as command
@@ -31,16 +41,20 @@ def free_port() -> int:
 
 
 class Mails:
-    """Takes mails; refuses recipients whose name begins with `gone`."""
+    """Takes mails; refuses recipients whose name begins with `gone`, and `later` ones twice."""
 
     def __init__(self) -> None:
         self.taken: list[Mail] = []
+        self.put_off = 2
 
     async def handle_RCPT(  # noqa: N802
         self, server: Any, session: Any, envelope: Any, address: str, options: list[str]
     ) -> str:
         if address.startswith("gone"):
             return "550 no such user"
+        if address.startswith("later") and self.put_off:
+            self.put_off -= 1
+            return "451 come back later"
         envelope.rcpt_tos.append(address)
         return "250 taken"
 
@@ -164,3 +178,104 @@ email: {{us: {{host: 127.0.0.1, port: {mails[1]}, security: none, from: a@s.exam
         found = watch(house(tmp_path, channels), instance, run(instance, check_passes=False, said=said))
     assert (found.trouble, found.sent) == ("", 3)
     assert "caf\\udce9.csv is no CSV" in json.loads(http.taken[-1][-1])["text"]
+
+
+@pytest.mark.parametrize("is_met_when_opened", [True, False])
+def test_a_broken_book_is_set_aside_and_alerts_are_told_from_a_new_one(
+    tmp_path: Path, http: Http, is_met_when_opened: bool
+) -> None:
+    publish(tmp_path, night=1)
+    rule = "rules: {any: {sql: 'select 1 as n from users', when: n = 1}}"
+    here = house(tmp_path, f"webhook: {{pager: {{url: '{http.url}'}}}}\n{rule}")
+    assert watch(here).sent == 1
+    book = here.settings.alerts
+    sound = book.read_bytes()
+    book.write_bytes(b"broken" * 2000 if is_met_when_opened else sound[:4096] + b"\xff" * (len(sound) - 4096))
+    again = watch(here)
+    assert again.sent == 1
+    assert str(book.with_suffix(".broken")) in str(again)
+    assert str(watch(here)) == ""
+    assert told(http) == [("firing", "rule/any")] * 2
+
+
+def test_mail_that_is_put_off_is_tried_again(tmp_path: Path, mails: tuple[Mails, int]) -> None:
+    publish(tmp_path, night=1)
+    to = f"host: 127.0.0.1, port: {mails[1]}, security: none, from: a@s.example, to: [later@s.example]"
+    here = house(tmp_path, f"email: {{us: {{{to}}}}}\nrules: {{any: {{sql: 'select 1 as n from users', when: n = 1}}}}")
+    assert watch(here).sent == 1
+    assert len(mails[0].taken) == 1
+
+
+@contextmanager
+def listening(answer: Callable[[socket.socket], None]) -> Iterator[int]:
+    """A server that does as it is told with each connection, in a thread of its own; gives the port."""
+
+    def serve() -> None:
+        while True:
+            try:
+                connection, _ = server.accept()
+            except OSError:
+                return
+            # A client that goes away is what is waited for.
+            with connection, suppress(OSError):
+                answer(connection)
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield server.getsockname()[1]
+        server.shutdown(socket.SHUT_RDWR)
+    thread.join(10)
+
+
+def test_an_answer_that_trickles_in_holds_nobody_up(tmp_path: Path) -> None:
+    publish(tmp_path, night=1)
+    done = threading.Event()
+
+    def trickle(connection: socket.socket) -> None:
+        connection.recv(65536)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
+        for _ in range(100):
+            if done.wait(0.1):
+                return
+            connection.sendall(b"x")
+
+    with listening(trickle) as port:
+        hook = f"webhook: {{pager: {{url: 'http://127.0.0.1:{port}'}}}}"
+        here = house(tmp_path, f"{hook}\nrules: {{any: {{sql: 'select 1 as n from users', when: n = 1}}}}")
+        begun = time.monotonic()
+        assert watch(here).sent == 1
+        assert time.monotonic() - begun < 5
+        done.set()
+
+
+def self_signed(path: Path) -> Path:
+    """A key and a certificate that nobody vouches for."""
+    key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    made = (
+        x509.CertificateBuilder(issuer_name=name, subject_name=name, public_key=key.public_key(), serial_number=1)
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .sign(key, hashes.SHA256())
+    )
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    path.write_bytes(private + made.public_bytes(Encoding.PEM))
+    return path
+
+
+def test_a_certificate_that_is_not_trusted_is_called_so_and_asked_once(tmp_path: Path) -> None:
+    publish(tmp_path, night=1)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(self_signed(tmp_path / "own.pem"))
+    asked = []
+
+    def greet(connection: socket.socket) -> None:
+        asked.append(1)
+        context.wrap_socket(connection, server_side=True).close()
+
+    with listening(greet) as port:
+        hook = f"webhook: {{pager: {{url: 'https://127.0.0.1:{port}'}}}}"
+        here = house(tmp_path, f"{hook}\nrules: {{any: {{sql: 'select 1 as n from users', when: n = 1}}}}")
+        assert "certificate is not trusted" in str(watch(here))
+    assert len(asked) == 1

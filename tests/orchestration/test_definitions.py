@@ -181,3 +181,68 @@ with DagsterInstance.ephemeral() as instance:
     assert done.returncode == 0, done.stderr
     assert "dumps_landed RUNNING 0 new dumps" in done.stdout
     assert "alerts RUNNING Nothing new." in done.stdout
+
+
+def test_a_changed_avila_yml_is_read_anew_when_no_run_is_under_way(environment: dict[str, str]) -> None:
+    script = """
+from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, build_sensor_context
+from orchestration.defs import sensors
+declared = sensors.HOUSE.settings.declarations
+before, told = declared.read_text(), sensors.load_anew
+with DagsterInstance.ephemeral() as instance:
+    def look():
+        with build_sensor_context(instance=instance) as context:
+            print(sensors.declarations(context).skip_message.splitlines()[0])
+    look()
+    declared.write_text(before + "sources: [}")
+    look()
+    declared.write_text(before.replace("sources:", "sources:\\n  tills: {path: landing/tills/*.csv}"))
+    look()
+    sensors.load_anew = lambda settings: None
+    look()
+    instance.add_run(DagsterRun(job_name="nightly", status=DagsterRunStatus.STARTED))
+    look()
+declared.write_text(before)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**environment, "AVILA_UI_PORT": "9"},
+        cwd=PROJECT_ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    as_it_was, broken, unheard, read, busy = done.stdout.splitlines()[-5:]
+    assert as_it_was == "avila.yml is as it was."
+    assert broken.startswith("What was declared before stands until this is mended: ")
+    assert unheard.startswith("avila.yml has changed; stop the UI and start it again, as it cannot be told: ")
+    assert read == "avila.yml has changed, and is read anew."
+    assert busy == "avila.yml has changed; it is read when no run is under way."
+
+
+def test_a_load_says_how_many_dumps_were_withdrawn(environment: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "landing").mkdir()
+    (tmp_path / "avila.yml").write_text("sources: {web: {path: landing/*.csv, removed_files: withdraw}}\n")
+    for name in ("a", "b"):
+        (tmp_path / "landing" / f"{name}.csv").write_text(f"event_ts,event_name,user_id\n2025-01-01,x,{name}\n")
+    script = """
+from dagster import materialize
+from orchestration.defs.ingest import HOUSE, lake_asset
+web = lake_asset("web", HOUSE.declarations.sources["web"])
+for _ in range(2):
+    (made,) = materialize([web], resources={"night": None}).asset_materializations_for_node("lake__web")
+    print(made.metadata["dumps_withdrawn"].value)
+    (HOUSE.settings.root / "landing" / "b.csv").unlink(missing_ok=True)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**environment, "AVILA_DATA_DIR": str(tmp_path)},
+        cwd=PROJECT_ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["0", "1"]
+    assert "the rows of 1 dumps were withdrawn with their files" in done.stderr

@@ -7,11 +7,13 @@ from types import SimpleNamespace
 
 import duckdb
 import pytest
+from dagster import DagsterInstance
 
 from orchestration import disk, nightly
 from orchestration.declarations import Declarations
 from orchestration.house import House
 from orchestration.nights import morning
+from orchestration.nights.logs import Voice
 from orchestration.nights.runs import finish_run, start_run
 from orchestration.nights.stopwatch import Stopwatch, start, stop, utc_now
 from orchestration.settings import Settings
@@ -153,3 +155,25 @@ def test_another_error_is_not_taken_for_a_full_disk(house: House, monkeypatch: p
     monkeypatch.setattr(nightly, "run_night", raises(sqlite3.OperationalError("disk I/O error")))
     with pytest.raises(sqlite3.OperationalError):
         nightly.main()
+
+
+def test_a_broken_history_is_named_with_its_cure(
+    house: House, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("AVILA_DATA_DIR", str(house.settings.root))
+    history = house.settings.dagster_home / "history"
+    history.mkdir(parents=True)
+    (history / "runs.db").write_bytes(b"broken" * 2000)
+
+    def begin(settings: Settings, voice: Voice) -> None:
+        nightly.prepare_dagster(settings)
+        DagsterInstance.from_config(str(settings.dagster_home), "night.yaml")
+
+    # It is put back when the test is over.
+    monkeypatch.setenv("DAGSTER_HOME", "")
+    monkeypatch.setattr(nightly, "run_night", begin)
+    assert nightly.main() == 1
+    said = capsys.readouterr().err
+    assert f"{history} is broken (file is not a database)" in said
+    assert "Move that directory away" in said
+    assert figures_of(house.settings.metrics)["avila_run_outcome"][(("outcome", "failed"),)] == 1

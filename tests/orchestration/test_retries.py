@@ -5,15 +5,25 @@ import os
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pytest
-from dagster import AssetExecutionContext, DagsterEventType, Definitions, asset, in_process_executor
+from dagster import (
+    AssetExecutionContext,
+    DagsterEventType,
+    Definitions,
+    InitResourceContext,
+    MaterializeResult,
+    asset,
+    in_process_executor,
+    resource,
+)
 
-from orchestration.defs.resources import note
+from orchestration.defs.resources import listen_to, note
 from orchestration.gates import PublicationBlocked
 from orchestration.ingestion.faults import UnreadableFileError
 from orchestration.ingestion.lake import Lake
@@ -22,7 +32,7 @@ from orchestration.ingestion.object_store import BucketError
 from orchestration.ingestion.sources import Source
 from orchestration.nights.lock import NightRunning
 from orchestration.nights.retries import LONGEST_SECONDS, TRIES, may_pass, patiently, pause, retried
-from orchestration.nights.stopwatch import Stopwatch
+from orchestration.nights.stopwatch import Stopwatch, start, stop
 from orchestration.settings import PROJECT_ROOT, Settings
 from orchestration.warehouse import DbtFailed, connect
 from tests.orchestration.locking import DUCKDB, held_by_another
@@ -160,6 +170,38 @@ def test_what_runs_while_a_step_waits_is_no_part_of_it() -> None:
     assert [(step.step, step.part_of, step.status) for step in stopwatch.steps] == [
         ("first", None, "success"),
         ("second", None, "success"),
+    ]
+
+
+def test_a_run_started_on_an_assets_page_is_timed_and_told_of_too() -> None:
+    made: list[Stopwatch] = []
+
+    @resource
+    def night(context: InitResourceContext) -> Iterator[None]:
+        assert context.log is not None
+        assert context.run is not None
+        listen_to(context.log)
+        made.append(start(context.run.run_id))
+        yield
+        stop(context.run.run_id)
+
+    @asset(required_resource_keys={"night"})
+    def first() -> MaterializeResult:
+        return MaterializeResult(metadata={"dagster/row_count": 7})
+
+    @asset(deps=[first], required_resource_keys={"night"})
+    def second() -> None:
+        raise ValueError("no")
+
+    job = Definitions(
+        assets=[first, second], resources={"night": night}, executor=in_process_executor
+    ).resolve_implicit_global_asset_job_def()
+    assert not job.execute_in_process(raise_on_error=False).success
+    (stopwatch,) = made
+    assert stopwatch.failed
+    assert [(step.step, step.status, step.rows) for step in stopwatch.steps] == [
+        ("first", "success", 7),
+        ("second", "failed", None),
     ]
 
 
