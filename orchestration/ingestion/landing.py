@@ -3,7 +3,6 @@
 import glob
 import hashlib
 import itertools
-import os
 from pathlib import Path
 
 from orchestration.ingestion.bucket import SCHEME, Bucket
@@ -74,15 +73,6 @@ class Landing:
                 f"source {self._source.name}: {pattern} is neither on a local disk nor in an s3:// bucket; copy its "
                 f"files into the landing directory, or mount it"
             )
-            return
-        directory = self._directory(pattern)
-        try:
-            # A glob takes a share that does not answer for an empty one.
-            os.scandir(directory).close()
-        except (FileNotFoundError, NotADirectoryError):
-            pass
-        except OSError as error:
-            self._lose(directory, error)
             return
         for path in matches(self._data_dir / Path(pattern).expanduser(), self._lose):
             try:
