@@ -19,6 +19,22 @@ def is_full(directory: Path, error: BaseException) -> bool:
     return getattr(error, "errno", None) == errno.ENOSPC or shutil.disk_usage(directory).free < NEARLY_FULL
 
 
+def set_aside(path: Path, *, journal: str) -> Path | None:
+    """Rename a broken file, if there is one, and its journal; gives where it lies now.
+
+    An earlier one that was set aside gives way, so that they do not pile up.
+
+    Args:
+        path: The file.
+        journal: What the name of its journal has more.
+    """
+    aside = path.with_suffix(".broken")
+    # The journal first: without its file it is never read, but a new file would take it for its own.
+    if (beside := Path(f"{path}{journal}")).exists():
+        beside.replace(f"{aside}{journal}")
+    return path.replace(aside) if path.exists() else None
+
+
 def put(path: Path, content: str | bytes) -> None:
     """Write a file in place of what is there, by a rename: whoever reads meets the one or the other."""
     path.parent.mkdir(parents=True, exist_ok=True)

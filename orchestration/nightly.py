@@ -3,7 +3,6 @@
 import gc
 import json
 import os
-import sqlite3
 import subprocess
 import sys
 import time
@@ -30,6 +29,7 @@ from orchestration.nights.morning import note_figures
 from orchestration.nights.orphans import MAKE_RUN
 from orchestration.nights.outcome import step_failure
 from orchestration.settings import PROJECT_ROOT, Settings
+from orchestration.sqlite_file import is_broken
 from orchestration.terminal import take_no_arguments, terminal
 from orchestration.warehouse import DbtFailed
 
@@ -107,20 +107,9 @@ def main() -> int:
         return 2
     except Exception as error:
         # A step that fails is told by Dagster; where its own records are broken, or find no room, nobody is left to.
-        if _is_broken_history(error):
-            history, said = settings.dagster_home / "history", getattr(error, "orig", error)
-            voice.say(
-                f"Dagster's history in {history} is broken ({said}). "
-                "Move that directory away and run again: nothing that is published comes from it."
-            )
-            note_figures(settings, Summary(status="failed"), warn=partial(voice.say, level="warning"))
-            return 1
-        if not is_full(settings.root, error):
+        if (cure := _cure(settings, error)) is None:
             raise
-        said = str(error).partition("\n")[0]
-        voice.say(
-            f"The disk of {settings.root} is full ({said}); make room, and the next run heals what this one left."
-        )
+        voice.say(cure)
         voice.say("The night did not come to its end; what is published is whole.", style="bold red")
         note_figures(settings, Summary(status="failed"), warn=partial(voice.say, level="warning"))
         return 1
@@ -139,9 +128,18 @@ def main() -> int:
     return 0
 
 
-def _is_broken_history(error: Exception) -> bool:
-    """Whether a file of SQLite's, as Dagster reads it, is none; one that is locked is of a class below."""
-    return type(getattr(error, "orig", None)) is sqlite3.DatabaseError
+def _cure(settings: Settings, error: Exception) -> str | None:
+    """What is wrong with Dagster's records, and what to do; None where it is something else."""
+    cause = getattr(error, "orig", error)
+    if is_broken(cause):
+        return (
+            f"Dagster's history in {settings.dagster_home / 'history'} is broken ({cause}). "
+            "Move that directory away and run again: nothing that is published comes from it."
+        )
+    if is_full(settings.root, error):
+        said = str(error).partition("\n")[0]
+        return f"The disk of {settings.root} is full ({said}); make room, and the next run heals what this one left."
+    return None
 
 
 def simulate_where_empty(settings: Settings, declarations: Declarations, voice: Voice) -> None:

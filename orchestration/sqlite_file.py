@@ -6,6 +6,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 
+def is_broken(error: BaseException | None) -> bool:
+    """Whether an error is of a file that is damaged or none of SQLite's; those of locks and full disks are subclasses."""
+    return type(error) is sqlite3.DatabaseError
+
+
 class SqliteFile:
     """An open file; a second writer waits for a minute.
 

@@ -5,16 +5,17 @@ import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from dagster import DagsterInstance
 
 from orchestration.alerts.alert import Message
 from orchestration.alerts.book import Book
 from orchestration.alerts.findings import Findings, of_dumps, of_marts, of_rules, of_run
+from orchestration.disk import set_aside
 from orchestration.house import House
 from orchestration.nights.outcome import outcome_of
 from orchestration.nights.stopwatch import utc_now
+from orchestration.sqlite_file import is_broken
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,11 +52,11 @@ def watch(house: House, instance: DagsterInstance | None = None, run_id: str | N
         try:
             return _tell(house, instance, run_id)
         except sqlite3.DatabaseError as error:
-            # Of this very class where the file is none of SQLite's or is broken; one that is locked, or a disk that is
-            # full, is of a class below.
-            if type(error) is not sqlite3.DatabaseError:
+            if not is_broken(error):
                 raise
-            said = f"the book of alerts could not be read ({error}) and was set aside as {_set_aside(house)}"
+            # Without a book nothing is ever told again; what this one held open is told once more.
+            aside = set_aside(house.settings.alerts, journal="-journal")
+            said = f"the book of alerts could not be read ({error}) and was set aside as {aside}"
             told = _tell(house, instance, run_id)
             return replace(told, trouble="; ".join(filter(None, [said, told.trouble])))
     except Exception as error:
@@ -67,15 +68,6 @@ def _tell(house: House, instance: DagsterInstance | None, run_id: str | None) ->
         messages, trouble = _look(house, book, instance, run_id)
         sent, not_sent = send(house, book)
     return Watched(messages=tuple(messages), sent=sent, not_sent=tuple(not_sent), trouble="; ".join(trouble))
-
-
-def _set_aside(house: House) -> Path:
-    """Rename a broken book, for without one nothing is ever told again; what it held open is told once more."""
-    book = house.settings.alerts
-    aside = book.with_suffix(".broken")
-    # A new file would take the old one's journal for its own.
-    Path(f"{book}-journal").unlink(missing_ok=True)
-    return book.replace(aside)
 
 
 def _book(house: House) -> Book:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import duckdb
 
+from orchestration.disk import set_aside
 from orchestration.ingestion.faults import LOCKED
 from orchestration.nights.damage import is_broken, suspicion
 from orchestration.settings import Settings
@@ -110,7 +111,7 @@ def recover(settings: Settings) -> Recovery | None:
         return None
     # It stays until the new file is whole: a recovery that is killed is begun again.
     suspicion(settings).write_text(reason, encoding="utf-8")
-    aside = _set_aside(settings.warehouse)
+    aside = set_aside(settings.warehouse, journal=".wal")
     with connect(settings) as connection:
         records = _bring_back_records(connection, settings)
     suspicion(settings).unlink(missing_ok=True)
@@ -136,19 +137,6 @@ def _told(settings: Settings) -> Path:
 
 def _published(settings: Settings) -> Path:
     return settings.published / "marts.duckdb"
-
-
-def _set_aside(warehouse: Path) -> Path | None:
-    """Rename the file, if there is one, and its journal; gives where it lies now.
-
-    An earlier one that was set aside gives way, so that they do not pile up.
-    """
-    aside = warehouse.with_suffix(".broken")
-    journal = Path(f"{warehouse}.wal")
-    # The journal first: without its file it is never read, but a new file would take it for its own.
-    if journal.exists():
-        journal.replace(f"{aside}.wal")
-    return warehouse.replace(aside) if warehouse.exists() else None
 
 
 def _bring_back_records(connection: duckdb.DuckDBPyConnection, settings: Settings) -> int:
