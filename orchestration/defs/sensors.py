@@ -24,7 +24,6 @@ from orchestration.nights.orphans import MAKE_RUN, end_orphans
 from orchestration.settings import CODE_LOCATION, Settings
 
 HOUSE = open_house()
-DECLARED = HOUSE.settings.declarations.read_bytes()
 UNFINISHED = [
     DagsterRunStatus.QUEUED,
     DagsterRunStatus.NOT_STARTED,
@@ -91,10 +90,9 @@ def declarations(context: SensorEvaluationContext) -> SkipReason:
     """
     settings = HOUSE.settings
     try:
-        if settings.declarations.read_bytes() == DECLARED:
+        if Declarations.load(settings.declarations) == HOUSE.declarations:
             return SkipReason("avila.yml is as it was.")
-        Declarations.load(settings.declarations)
-    except (OSError, DeclarationError) as error:
+    except DeclarationError as error:
         return SkipReason(f"What was declared before stands until this is mended: {error}")
     if context.instance.get_runs(RunsFilter(statuses=UNFINISHED), limit=1):
         return SkipReason("avila.yml has changed; it is read when no run is under way.")
