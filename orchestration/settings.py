@@ -68,10 +68,10 @@ class Settings(BaseSettings):
         """As the environment has them. Where a variable is wrong or misspelt, the process says so and ends with 2."""
         names = {f"AVILA_{field.upper()}" for field in cls.model_fields}
         # Names of a team's own are free to be others: avila.yml may ask for a secret by any.
-        near = {name: get_close_matches(name, names, n=1, cutoff=0.85) for name in map(str.upper, os.environ)}
-        misspelt = {name: meant[0] for name, meant in near.items() if meant and name not in names}
+        others = {name for name in map(str.upper, os.environ) if name.startswith("AVILA_")} - names
+        misspelt = {name: near for name in sorted(others) if (near := get_close_matches(name, names, n=1, cutoff=0.85))}
         if misspelt:
-            for name, meant in misspelt.items():
+            for name, (meant,) in misspelt.items():
                 sys.stderr.write(f"{name}: there is no such setting; {meant} is one. Rename or unset it\n")
             raise SystemExit(2)
         try:

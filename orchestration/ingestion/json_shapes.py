@@ -45,9 +45,9 @@ def json_shape(head: bytes, source: Source, *, cut: bool) -> Shape:
     return Shape(layout=layout, columns=columns, paths=paths, sample=tuple(sample))
 
 
-def unnest_hint(shape: Shape) -> str:
+def unnest_hint(shape: Shape, source: Source) -> str:
     """What to declare where records lack what an event needs, and hold a list of objects that may have it."""
-    for column in shape.columns if shape.is_json else ():
+    for column in shape.columns if shape.is_json and not source.unnest else ():
         lists = (record.get(column.name) for record in shape.sample)
         if any(isinstance(items, list) and items and isinstance(items[0], dict) for items in lists):
             return f". {column.name} holds a list of objects: with `unnest: {column.name}`, each is an event"

@@ -230,7 +230,7 @@ class _Binding:
         if lacking:
             raise MappingError(
                 f"source {self.source.name}: `columns` gives no {lacking[0]}, and the dump has no column of "
-                f"that name; its columns are {listed(self.shown)}{unnest_hint(self.fields.shape)}"
+                f"that name; its columns are {listed(self.shown)}{unnest_hint(self.fields.shape, self.source)}"
             )
 
     def _refuse(self, key: str, why: str) -> NoReturn:

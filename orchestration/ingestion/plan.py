@@ -125,7 +125,7 @@ class Plan:
             if not shape.is_json:
                 self._remarks.fail([f"{lacking} {file}.{known_names}"])
                 return False
-            hint = unnest_hint(shape) if key in REQUIRED_COLUMNS and not self._source.unnest else ""
+            hint = unnest_hint(shape, self._source) if key in REQUIRED_COLUMNS else ""
             self._remarks.warn([f"{lacking} any record looked at.{known_names}{hint}"])
         return True
 
