@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def is_broken(error: BaseException | None) -> bool:
-    """Whether an error is of a file that is damaged or none of SQLite's; those of locks and full disks are subclasses."""
+    """Whether an error is of a file that is damaged or none of SQLite's; those of locks and full disks are below it."""
     return type(error) is sqlite3.DatabaseError
 
 

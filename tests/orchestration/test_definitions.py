@@ -193,6 +193,7 @@ with DagsterInstance.ephemeral() as instance:
     def look():
         with build_sensor_context(instance=instance) as context:
             print(sensors.declarations(context).skip_message.splitlines()[0])
+    declared.write_text(before + "# As before.")
     look()
     declared.write_text(before + "sources: [}")
     look()
