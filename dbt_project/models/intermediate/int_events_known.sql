@@ -1,8 +1,7 @@
 {{ config(materialized='view') }}
 
 {#- An event stitched to a user by a later login counts for whom it seemed to belong to until the day of that login, and
-    for the user from the day after. Those who read this have their users with a change recomputed, so an increment
-    shows the events of no others. -#}
+    for the user from the day after. An increment shows users with a change alone: its readers recompute no others. -#}
 
 {%- set anew = not (
     stored('int_user_days_known') and stored('int_user_breadth_known') and stored('int_user_origins_known')
@@ -29,15 +28,12 @@ mistaken as (
     where earlier_user_key is not null and identified_date > activity_date
 ),
 
-events as (
+events_known as (
     select * from named
+    where {{ in_region('users', 'named', anew=anew) }}
     union all
     select * from mistaken
-),
-
-events_known as (
-    select * from events
-    where {{ in_region('users', 'events', anew=anew) }}
+    where {{ in_region('users', 'mistaken', anew=anew) }}
 )
 
 select * from events_known

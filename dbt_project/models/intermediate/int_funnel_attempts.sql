@@ -18,25 +18,13 @@ attempts as (
         hops.entered_at,
         hops.entry_date,
         hops.first_run,
-        hops.steps_completed,
         {{ precedence('hops') }} as precedence,
         hops.last_step_at,
         hops.ends_at,
         {{ first_of_list(list_of(step_instants), 'hops.steps_completed') }} as step_times
     from hops
     union all
-    select
-        funnel,
-        user_key,
-        entered_at,
-        entry_date,
-        1 as first_run,
-        steps_completed,
-        steps_completed as precedence,
-        last_step_at,
-        ends_at,
-        step_times
-    from unordered
+    select * from unordered
 )
 
 select * from attempts

@@ -3,16 +3,13 @@
 {#- By default the deepest attempt of a day, then the earliest entry, then the earliest end: the best of a longer time
     is the best of its days' best. Strict funnels alone have more than one attempt from an instant. -#}
 
-{%- set any_strict = var('funnels') | selectattr('order', 'equalto', 'strict') | list | length > 0 %}
+{%- set by_all = sort_key(['-precedence', 'entered_at', 'last_step_at', '-first_run']) %}
+{%- set by_entry = order_number('-precedence', microseconds('entered_at')) %}
 
 with attempts as (
     select
         *,
-        {% if any_strict -%}
-        {{ sort_key(['-precedence', 'entered_at', 'last_step_at', '-first_run']) }} as in_order
-        {%- else -%}
-        {{ order_number('-precedence', microseconds('entered_at')) }} as in_order
-        {%- endif %}
+        {{ by_all if 'strict' in var('funnels') | map(attribute='order') else by_entry }} as in_order
     from {{ ref('int_funnel_attempts') }}
 ),
 

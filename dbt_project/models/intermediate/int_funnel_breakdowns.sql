@@ -17,28 +17,17 @@ ranked as (
     from counted
 ),
 
-declared as (
-    {%- for funnel in funnels_with('breakdown') %}
-    select
-        {{ quoted(funnel['name']) }} as funnel,
-        {{ funnel['breakdown']['top'] }} as top_values
-    union all
-    {%- endfor %}
-    select
-        cast(null as {{ dbt.type_string() }}) as funnel,
-        0 as top_values
-),
-
 breakdowns as (
     select
-        declared.funnel,
-        ranked.breakdown,
-        ranked.breakdown_rank
-    from declared
-    inner join ranked
-        on
-            declared.funnel = ranked.funnel
-            and declared.top_values >= ranked.breakdown_rank
+        funnel,
+        breakdown,
+        breakdown_rank
+    from ranked
+    where
+        false
+        {%- for funnel in funnels_with('breakdown') %}
+        or (funnel = {{ quoted(funnel['name']) }} and breakdown_rank <= {{ funnel['breakdown']['top'] }})
+        {%- endfor %}
 )
 
 select * from breakdowns

@@ -72,7 +72,8 @@ unordered as (
         user_key,
         entered_at,
         entry_date,
-        max(step_number) as steps_completed,
+        1 as first_run,
+        max(step_number) as precedence,
         max(filled_at) as last_step_at,
         max({{ add_seconds('entered_at', 'window_seconds') }}) as ends_at,
         {{ ordered_list('filled_at', 'step_number') }} as step_times

@@ -32,10 +32,7 @@ outcome_keys as (
         user_key as outcome_key
     from users
     union all
-    select
-        user_key,
-        outcome_key
-    from merged
+    select * from merged
 )
 
 select * from outcome_keys

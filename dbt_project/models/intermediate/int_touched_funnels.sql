@@ -4,10 +4,7 @@
 {%- set stored_steps = stored('funnel_steps') %}
 
 with breakdowns as (
-    select
-        funnel,
-        breakdown
-    from {{ ref('int_funnel_breakdowns') }}
+    select * from {{ ref('int_funnel_breakdowns') }}
 ),
 
 before as (
@@ -23,8 +20,8 @@ before as (
     {%- endif %}
 ),
 
-differing as (
-    select coalesce(breakdowns.funnel, before.funnel) as funnel
+touched_funnels as (
+    select distinct coalesce(breakdowns.funnel, before.funnel) as funnel
     from breakdowns
     full outer join before
         on
@@ -32,14 +29,9 @@ differing as (
             and breakdowns.breakdown = before.breakdown
     where breakdowns.funnel is null or before.funnel is null
     {%- for funnel in funnels_with('breakdown') if funnel['breakdown']['user_column'] %}
-    union all
+    union
     select {{ quoted(funnel['name']) }} as funnel
     {%- endfor %}
-),
-
-touched_funnels as (
-    select distinct funnel
-    from differing
 )
 
 select * from touched_funnels

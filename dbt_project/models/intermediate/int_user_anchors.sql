@@ -6,9 +6,8 @@
 {%- set anchor = var('cohorts')['anchor'] %}
 {%- set in_order = 'event_ts' if anchor == 'first_seen' else sort_key(['event_ts', 'event_id', 'source']) %}
 
-{%- if anchor == 'first_seen' %}
-
 with anchoring as (
+    {%- if anchor == 'first_seen' %}
     select
         user_key,
         first_event_ts as event_ts,
@@ -16,25 +15,16 @@ with anchoring as (
         activity_date
     from {{ ref('int_user_activity') }} as slices
     where {{ in_region('users', 'slices') }}
-),
-
-{%- elif anchor == 'first_key_event' %}
-
-with anchoring as (
+    {%- elif anchor == 'first_key_event' %}
     select * from {{ ref('int_key_events') }} as events
     where {{ in_region('users', 'events') }}
-),
-
-{%- else %}
-
-with anchoring as (
+    {%- else %}
     select * from {{ events_in_reach() }} as events
     where
         {{ in_region('users', 'events') }}
         and event_name = {{ quoted(anchor) }}
+    {%- endif %}
 ),
-
-{%- endif %}
 
 user_anchors as (
     select

@@ -1,7 +1,5 @@
 {{ config(
-    materialized='incremental',
-    unique_key=['user_key', 'activity_date', 'known_from'],
-    meta={'region': 'days'},
+    materialized='incremental', unique_key=['user_key', 'activity_date', 'known_from'], meta={'region': 'days'},
 ) }}
 
 with slices as (
