@@ -159,6 +159,18 @@ def test_marts_as_they_are_published_are_not_written_again(settings: Settings) -
     assert (parquet / "events" / "events.parquet").exists()
 
 
+def test_a_reject_that_is_forgotten_leaves_no_trace_in_the_file(settings: Settings) -> None:
+    path = settings.published / "marts.duckdb"
+    with connect(settings) as connection:
+        connection.execute("create table ops.rejects as select 'ana@shop.example' as raw_text")
+        publish(connection, settings, run_id="first", gates=[PASSED])
+        assert b"ana@shop.example" in path.read_bytes()
+        connection.execute("delete from ops.rejects")
+        publish(connection, settings, run_id="second", gates=[PASSED])
+    assert published(settings, "from ops.rejects") == []
+    assert b"ana@shop.example" not in path.read_bytes()
+
+
 def test_an_older_duckdb_opens_it(settings: Settings) -> None:
     path, newer = settings.published / "marts.duckdb", settings.root / "newer.duckdb"
     with connect(settings) as connection:
