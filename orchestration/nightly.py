@@ -13,6 +13,7 @@ from functools import partial
 from dagster import (
     AssetCheckEvaluation,
     AssetCheckSeverity,
+    DagsterEventType,
     DagsterInstance,
     ExecuteInProcessResult,
     JsonMetadataValue,
@@ -27,7 +28,7 @@ from orchestration.nights.logs import Voice
 from orchestration.nights.metrics import Summary
 from orchestration.nights.morning import note_figures
 from orchestration.nights.orphans import MAKE_RUN
-from orchestration.nights.outcome import step_failure
+from orchestration.nights.outcome import run_failure, step_failure
 from orchestration.settings import PROJECT_ROOT, Settings
 from orchestration.sqlite_file import is_broken
 from orchestration.terminal import take_no_arguments, terminal
@@ -199,10 +200,12 @@ def _told(result: ExecuteInProcessResult) -> Night:
         if isinstance(said["warnings"], JsonMetadataValue):
             explained = [check.description or "" for check in failed if check.asset_key == loaded.asset_key]
             notices += _warnings("/".join(key), said["warnings"].value, explained)
-    steps = [reason for event in result.all_events if event.is_step_failure if (reason := step_failure(event))]
-    if not any(event.is_step_failure for event in result.all_events):
+    if result.success:
         return Night(notices=_each_once([*errors, *notices]), failed_files=failed_files)
-    return Night(failures=_each_once([*errors, *steps]), notices=_each_once(notices), failed_files=failed_files)
+    steps = [reason for event in result.all_events if event.is_step_failure if (reason := step_failure(event))]
+    whole = [run_failure(event) for event in result.all_events if event.event_type == DagsterEventType.RUN_FAILURE]
+    failures = [*errors, *steps] or whole
+    return Night(failures=_each_once(failures), notices=_each_once(notices), failed_files=failed_files)
 
 
 def _warnings(asset: str, said: object, explained: list[str]) -> list[str]:

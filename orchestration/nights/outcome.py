@@ -9,6 +9,7 @@ from dagster import (
     DagsterEventType,
     DagsterInstance,
 )
+from dagster._core.events import JobFailureData
 from dagster._core.storage.dagster_run import DagsterRunStatus
 
 _REFUSED = "Not published;"
@@ -75,8 +76,8 @@ def outcome_of(instance: DagsterInstance, run_id: str) -> Outcome:
             failures[event.step_key] = reason
     succeeded = run.status == DagsterRunStatus.SUCCESS
     if not succeeded and not failures and not any(check.blocks and not check.passed for check in checks):
-        said = [event.message for event in events if event.event_type == DagsterEventType.RUN_FAILURE]
-        failures["run"] = (said or [None])[-1] or f"It ended as {run.status.value.lower()}."
+        said = [run_failure(event) for event in events if event.event_type == DagsterEventType.RUN_FAILURE]
+        failures["run"] = (said or [""])[-1] or f"It ended as {run.status.value.lower()}."
     return Outcome(run_id=run_id, job=run.job_name, succeeded=succeeded, failures=failures, checks=checks)
 
 
@@ -89,6 +90,13 @@ def step_failure(event: DagsterEvent) -> str:
     if error is None or error.cls_name == "DagsterAssetCheckFailedError":
         return ""
     return f"{event.step_key}: {(error.cause or error).message.strip()}"
+
+
+def run_failure(event: DagsterEvent) -> str:
+    """Why a run failed that never came to a step, such as for want of what all steps need."""
+    failure = event.event_specific_data
+    error = failure.error if isinstance(failure, JobFailureData) else None
+    return (error.cause or error).message.strip() if error else event.message or ""
 
 
 def only_refused(reason: str) -> bool:

@@ -1,19 +1,21 @@
 """What is done after a night never fails it, and leaves its figures whatever else could not be done."""
 
 import sqlite3
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
 import duckdb
 import pytest
-from dagster import DagsterInstance
+from dagster import DagsterInstance, Definitions, asset, define_asset_job, resource
 
 from orchestration import disk, nightly
 from orchestration.declarations import Declarations
 from orchestration.house import House
 from orchestration.nights import morning
 from orchestration.nights.logs import Voice
+from orchestration.nights.outcome import outcome_of
 from orchestration.nights.runs import finish_run, start_run
 from orchestration.nights.stopwatch import Stopwatch, start, stop, utc_now
 from orchestration.settings import Settings
@@ -177,3 +179,29 @@ def test_a_broken_history_is_named_with_its_cure(
     assert f"{history} is broken (file is not a database)" in said
     assert "Move that directory away" in said
     assert figures_of(house.settings.metrics)["avila_run_outcome"][(("outcome", "failed"),)] == 1
+
+
+def test_a_run_that_fails_before_its_first_step_is_no_night(
+    house: House, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    @resource
+    def night() -> None:
+        raise duckdb.IOException("Could not set lock on file: PID 7 holds it")
+
+    @asset(required_resource_keys={"night"})
+    def marts() -> None: ...
+
+    defs = Definitions(assets=[marts], jobs=[define_asset_job("nightly")], resources={"night": night})
+    monkeypatch.setitem(sys.modules, "orchestration.definitions", SimpleNamespace(defs=defs))
+    monkeypatch.setattr("orchestration.house.open_house", lambda: house)
+    monkeypatch.setenv("AVILA_DATA_DIR", str(house.settings.root))
+    monkeypatch.setenv("DAGSTER_HOME", "")
+    assert nightly.main() == 1
+    said = capsys.readouterr()
+    assert "PID 7 holds it" in said.err
+    assert "The night was not published" in said.err
+    assert not said.out
+    with DagsterInstance.from_config(str(house.settings.dagster_home)) as instance:
+        (run,) = instance.get_runs()
+        assert list(outcome_of(instance, run.run_id).failures) == ["run"]
+        assert "PID 7 holds it" in outcome_of(instance, run.run_id).failures["run"]
