@@ -10,7 +10,7 @@ import duckdb
 import pytest
 from dagster import DagsterInstance, Definitions, asset, define_asset_job, resource
 
-from orchestration import disk, nightly
+from orchestration import disk, nightly, ui
 from orchestration.declarations import Declarations
 from orchestration.house import House
 from orchestration.nights import morning
@@ -130,6 +130,13 @@ def raises(error: Exception) -> Callable[..., None]:
     return run_night
 
 
+def readonly() -> sqlite3.OperationalError:
+    """As SQLite says that a file may not be written."""
+    error = sqlite3.OperationalError("attempt to write a readonly database")
+    error.sqlite_errorname = "SQLITE_READONLY"
+    return error
+
+
 @pytest.mark.parametrize(
     ("error", "free"),
     [(OSError(28, "No space left on device"), 1 << 40), (sqlite3.OperationalError("disk I/O error"), 1 << 20)],
@@ -205,3 +212,41 @@ def test_a_run_that_fails_before_its_first_step_is_no_night(
         (run,) = instance.get_runs()
         assert list(outcome_of(instance, run.run_id).failures) == ["run"]
         assert "PID 7 holds it" in outcome_of(instance, run.run_id).failures["run"]
+
+
+@pytest.mark.parametrize(
+    ("file", "named"),
+    [("history/runs.db", "history"), ("history/runs/index.db", "history"), ("schedules/schedules.db", "schedules")],
+)
+def test_a_ui_whose_records_are_broken_names_the_cure_and_does_not_begin(
+    house: House, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], file: str, named: str
+) -> None:
+    monkeypatch.setenv("AVILA_DATA_DIR", str(house.settings.root))
+    monkeypatch.setenv("AVILA_UI_PORT", "1")
+    monkeypatch.setenv("DAGSTER_HOME", "")
+    broken = house.settings.dagster_home / file
+    broken.parent.mkdir(parents=True)
+    broken.write_bytes(b"broken" * 2000)
+    assert ui.main() == 1
+    said = capsys.readouterr().err
+    assert f"{house.settings.dagster_home / named} is broken (file is not a database)" in said
+    assert "Move that directory away" in said
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        PermissionError(13, "Permission denied", "warehouse/.night.lock"),
+        OSError(30, "Read-only file system", "warehouse/.night.lock"),
+        readonly(),
+    ],
+)
+def test_a_data_directory_of_another_user_says_so(
+    house: House, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: Exception
+) -> None:
+    monkeypatch.setenv("AVILA_DATA_DIR", str(house.settings.root))
+    monkeypatch.setattr(nightly, "run_night", raises(error))
+    assert nightly.main() == 1
+    said = capsys.readouterr().err
+    assert f"{house.settings.root} cannot be written ({error})" in said
+    assert "chown" in said
