@@ -14,11 +14,13 @@ from orchestration import disk, nightly, ui
 from orchestration.declarations import Declarations
 from orchestration.house import House
 from orchestration.nights import morning
+from orchestration.nights.lock import locked
 from orchestration.nights.logs import Voice
 from orchestration.nights.outcome import outcome_of
 from orchestration.nights.runs import finish_run, start_run
 from orchestration.nights.stopwatch import Stopwatch, start, stop, utc_now
 from orchestration.settings import Settings
+from orchestration.verify import ROOMS
 from orchestration.warehouse import connect
 from tests.orchestration.figures import figures_of
 
@@ -121,6 +123,15 @@ def test_no_part_keeps_another_from_being_done(
     assert len(heard) == 3
     assert all("No space left on device" in text for text in heard)
     assert statuses(house) == [(None, "done"), ("a", "success")]
+
+
+def test_what_a_killed_comparison_left_goes_and_one_under_way_is_let_be(house: House, stopwatch: Stopwatch) -> None:
+    left, used = (house.settings.warehouse.parent / name for name in ROOMS)
+    for room in (left, used):
+        (room / "warehouse").mkdir(parents=True)
+    with locked(used.with_name(f".{used.name}.lock")):
+        assert Heard().tidy(house, stopwatch) == "done"
+    assert (left.exists(), used.exists()) == (False, True)
 
 
 def raises(error: Exception) -> Callable[..., None]:
