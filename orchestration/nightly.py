@@ -13,7 +13,6 @@ from functools import partial
 from dagster import (
     AssetCheckEvaluation,
     AssetCheckSeverity,
-    DagsterEventType,
     DagsterInstance,
     ExecuteInProcessResult,
     JsonMetadataValue,
@@ -188,8 +187,7 @@ def _told(result: ExecuteInProcessResult) -> Night:
     if result.success:
         return Night(notices=_each_once([*errors, *notices]), failed_files=failed_files)
     steps = [reason for event in result.all_events if event.is_step_failure if (reason := step_failure(event))]
-    whole = [run_failure(event) for event in result.all_events if event.event_type == DagsterEventType.RUN_FAILURE]
-    failures = [*errors, *steps] or whole
+    failures = [*errors, *steps] or [run_failure(result.all_events)]
     return Night(failures=_each_once(failures), notices=_each_once(notices), failed_files=failed_files)
 
 
