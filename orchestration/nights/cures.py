@@ -9,7 +9,7 @@ from orchestration.disk import is_full
 from orchestration.settings import Settings
 from orchestration.sqlite_file import is_broken
 
-_CLOSED = (errno.EACCES, errno.EPERM, errno.EROFS)
+_CLOSED = (errno.EACCES, errno.EPERM)
 
 
 def cure_of(settings: Settings, error: Exception) -> str | None:
@@ -25,6 +25,8 @@ def cure_of(settings: Settings, error: Exception) -> str | None:
     if is_full(settings.root, error):
         said = str(error).partition("\n")[0]
         return f"The disk of {settings.root} is full ({said}); make room, and the next run heals what this one left."
+    if getattr(cause, "errno", None) == errno.EROFS:
+        return f"{settings.root} cannot be written ({cause}): mount its disk for writing."
     if getattr(cause, "errno", None) in _CLOSED or _is_closed(cause):
         return (
             f"{settings.root} cannot be written ({cause}). All that is in it has to be the user's who runs the nights: "

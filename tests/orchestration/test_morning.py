@@ -245,19 +245,19 @@ def test_a_ui_whose_records_are_broken_names_the_cure_and_does_not_begin(
 
 
 @pytest.mark.parametrize(
-    "error",
+    ("error", "cure"),
     [
-        PermissionError(13, "Permission denied", "warehouse/.night.lock"),
-        OSError(30, "Read-only file system", "warehouse/.night.lock"),
-        readonly(),
+        (PermissionError(13, "Permission denied", "warehouse/.night.lock"), "chown"),
+        (OSError(30, "Read-only file system", "warehouse/.night.lock"), "mount"),
+        (readonly(), "chown"),
     ],
 )
-def test_a_data_directory_of_another_user_says_so(
-    house: House, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: Exception
+def test_a_data_directory_that_may_not_be_written_says_so(
+    house: House, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: Exception, cure: str
 ) -> None:
     monkeypatch.setenv("AVILA_DATA_DIR", str(house.settings.root))
     monkeypatch.setattr(nightly, "run_night", raises(error))
     assert nightly.main() == 1
     said = capsys.readouterr().err
     assert f"{house.settings.root} cannot be written ({error})" in said
-    assert "chown" in said
+    assert cure in said
