@@ -10,7 +10,7 @@ import duckdb
 
 from orchestration.settings import Settings
 from orchestration.sql import attached, literal
-from orchestration.verify import room_beside, undisturbed
+from orchestration.verify import RECOMPUTATION, room_beside, undisturbed
 from orchestration.warehouse import connect, run_dbt
 
 SAMPLE_USERS = 200
@@ -53,7 +53,7 @@ def recompute_snapshots(
         DbtFailed: The rebuild failed.
         NotVerifiableError: A night has written the warehouse meanwhile, or is about to, or another process recomputes.
     """
-    with room_beside(settings, "recomputation") as scratch, undisturbed(settings):
+    with room_beside(settings, RECOMPUTATION) as scratch, undisturbed(settings):
         scratch.lake.mkdir()
         as_of = _hand_over_past(settings, scratch, variables["reporting_timezone"], users)
         if as_of is None:

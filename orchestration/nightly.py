@@ -20,16 +20,15 @@ from dagster import (
 from rich.console import Console
 
 from orchestration.declarations import DeclarationError, Declarations
-from orchestration.disk import is_full
+from orchestration.nights.cures import cure_of
 from orchestration.nights.damage import suspicion
 from orchestration.nights.lock import NightRunning, hold
 from orchestration.nights.logs import Voice
 from orchestration.nights.metrics import Summary
 from orchestration.nights.morning import note_figures
 from orchestration.nights.orphans import MAKE_RUN
-from orchestration.nights.outcome import step_failure
+from orchestration.nights.outcome import run_failure, step_failure
 from orchestration.settings import PROJECT_ROOT, Settings
-from orchestration.sqlite_file import is_broken
 from orchestration.terminal import take_no_arguments, terminal
 from orchestration.warehouse import DbtFailed
 
@@ -107,7 +106,7 @@ def main() -> int:
         return 2
     except Exception as error:
         # A step that fails is told by Dagster; where its own records are broken, or find no room, nobody is left to.
-        if (cure := _cure(settings, error)) is None:
+        if (cure := cure_of(settings, error)) is None:
             raise
         voice.say(cure)
         voice.say("The night did not come to its end; what is published is whole.", style="bold red")
@@ -126,20 +125,6 @@ def main() -> int:
     print_notices(night.notices, console)
     console.print(f"\nDone in {time.monotonic() - started:.0f} s.")
     return 0
-
-
-def _cure(settings: Settings, error: Exception) -> str | None:
-    """What is wrong with Dagster's records, and what to do; None where it is something else."""
-    cause = getattr(error, "orig", error)
-    if is_broken(cause):
-        return (
-            f"Dagster's history in {settings.dagster_home / 'history'} is broken ({cause}). "
-            "Move that directory away and run again: nothing that is published comes from it."
-        )
-    if is_full(settings.root, error):
-        said = str(error).partition("\n")[0]
-        return f"The disk of {settings.root} is full ({said}); make room, and the next run heals what this one left."
-    return None
 
 
 def simulate_where_empty(settings: Settings, declarations: Declarations, voice: Voice) -> None:
@@ -199,10 +184,11 @@ def _told(result: ExecuteInProcessResult) -> Night:
         if isinstance(said["warnings"], JsonMetadataValue):
             explained = [check.description or "" for check in failed if check.asset_key == loaded.asset_key]
             notices += _warnings("/".join(key), said["warnings"].value, explained)
-    steps = [reason for event in result.all_events if event.is_step_failure if (reason := step_failure(event))]
-    if not any(event.is_step_failure for event in result.all_events):
+    if result.success:
         return Night(notices=_each_once([*errors, *notices]), failed_files=failed_files)
-    return Night(failures=_each_once([*errors, *steps]), notices=_each_once(notices), failed_files=failed_files)
+    steps = [reason for event in result.all_events if event.is_step_failure if (reason := step_failure(event))]
+    failures = [*errors, *steps] or [run_failure(result.all_events)]
+    return Night(failures=_each_once(failures), notices=_each_once(notices), failed_files=failed_files)
 
 
 def _warnings(asset: str, said: object, explained: list[str]) -> list[str]:

@@ -55,9 +55,9 @@ def publish(
     """Copy the marts and the warehouse's own records into a new file and swap it in.
 
     A reader that has the old file open keeps its consistent view; a new one sees the new night. The same tables
-    are written as Parquet, and swapped as a whole under ``published/parquet/<table>/``. Where the marts are still those
-    that are published, only the records are written anew, into a copy of the file. All that takes space is written
-    before anything is swapped, so a disk that is full leaves the last night whole.
+    are written as Parquet, and swapped as a whole under ``published/parquet/<table>/``. Where the marts and the
+    rejects are still those that are published, only the records are written anew, into a copy of the file. All that
+    takes space is written before anything is swapped, so a disk that is full leaves the last night whole.
 
     Args:
         connection: The open warehouse; a row is added to its ``ops.publications``.
@@ -193,7 +193,9 @@ def _tables(connection: duckdb.DuckDBPyConnection) -> list[tuple[str, str, str]]
 
 
 def _holds_marts(connection: duckdb.DuckDBPyConnection, published: Path) -> bool:
-    """Whether a published file holds the marts as they are: tables, columns, comments and rows.
+    """Whether a published file holds the marts as they are: tables, columns, comments and rows; and the rejects.
+
+    A copy keeps the blocks of tables that it drops, and rejects quote rows: what somebody had removed is not to stay.
 
     Raises:
         duckdb.Error: It cannot be read.
@@ -203,8 +205,9 @@ def _holds_marts(connection: duckdb.DuckDBPyConnection, published: Path) -> bool
         where database_name = {} and schema_name = 'marts' order by all
     """
     sizes = """
-        select table_name, comment from duckdb_tables()
-        where database_name = 'published' and schema_name = 'marts' order by estimated_size
+        select schema_name, table_name, comment from duckdb_tables()
+        where database_name = 'published' and (schema_name = 'marts' or (schema_name, table_name) = ('ops', 'rejects'))
+        order by estimated_size
     """
     with _attached(connection, published, "read_only"):
         tables = connection.execute(sizes).fetchall()
@@ -216,10 +219,10 @@ def _holds_marts(connection: duckdb.DuckDBPyConnection, published: Path) -> bool
         # From the smallest table on: after a night with news the first few tell.
         return (
             columns[0] == columns[1]
-            and comments == dict(tables)
+            and comments == {table: comment for schema, table, comment in tables if schema == "marts"}
             and all(
-                content(connection, f'marts."{table}"') == content(connection, f'published.marts."{table}"')
-                for table, _ in tables
+                content(connection, f'{schema}."{table}"') == content(connection, f'published.{schema}."{table}"')
+                for schema, table, _ in tables
             )
         )
 

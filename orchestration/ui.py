@@ -7,6 +7,7 @@ import sys
 
 from orchestration.declarations import DeclarationError, Declarations
 from orchestration.nightly import prepare_dagster
+from orchestration.nights.cures import cure_of
 from orchestration.nights.logs import is_json
 from orchestration.nights.orphans import end_orphans
 from orchestration.settings import CODE_LOCATION, Settings
@@ -21,7 +22,12 @@ load_from:
 
 
 def main() -> int:
-    """Replace this process by ``dagster dev``; gives 2 where ``avila.yml`` is wrong."""
+    """Replace this process by ``dagster dev``.
+
+    Returns:
+        1 where the data directory, or Dagster's records in it, cannot be used; 2 where ``avila.yml`` is wrong or the
+        port is taken.
+    """
     settings = Settings.of_environment()
     console = terminal(stderr=True)
     try:
@@ -37,11 +43,14 @@ def main() -> int:
                 f"AVILA_UI_PORT={port + 1} make ui."
             )
             return 2
-    prepare_dagster(settings)
-    from dagster import DagsterInstance
-
-    with DagsterInstance.from_config(str(settings.dagster_home)) as instance:
-        end_orphans(settings, instance)
+    try:
+        open_records(settings)
+    except Exception as error:
+        # Dagster's own services would end with a traceback each.
+        if (cure := cure_of(settings, error)) is None:
+            raise
+        console.print(cure, style="red")
+        return 1
     console.print(f"The lineage: http://localhost:{port}/asset-groups   (Ctrl-C stops)")
     workspace = settings.dagster_home / "workspace.yaml"
     workspace.write_text(WORKSPACE_YAML)
@@ -54,6 +63,21 @@ def main() -> int:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     command = [sys.executable, *quiet, "-m", "dagster", "dev", *arguments]
     return os.execv(sys.executable, command)  # noqa: S606
+
+
+def open_records(settings: Settings) -> None:
+    """Give Dagster a home, and see that all of its records can be read.
+
+    Raises:
+        Exception: They cannot be.
+    """
+    prepare_dagster(settings)
+    from dagster import DagsterInstance
+
+    with DagsterInstance.from_config(str(settings.dagster_home)) as instance:
+        end_orphans(settings, instance)
+        # The log of events is opened when it is first asked.
+        instance.get_asset_keys(limit=1)
 
 
 if __name__ == "__main__":

@@ -21,6 +21,8 @@ from orchestration.terminal import take_no_arguments, terminal
 from orchestration.warehouse import PREDICTED, DbtFailed, connect, run_dbt
 
 SCHEMAS = ("marts", "features")
+ROOMS = VERIFICATION, RECOMPUTATION = "verification", "recomputation"
+"""What the rooms to rebuild in are called."""
 _SHOWN = 5
 
 
@@ -68,7 +70,7 @@ def verify(settings: Settings, variables: Mapping[str, Any], manifest: Mapping[s
         DbtFailed: The rebuild failed.
     """
     check_up_to_date(settings, variables, manifest)
-    with room_beside(settings, "verification") as scratch, undisturbed(settings):
+    with room_beside(settings, VERIFICATION) as scratch, undisturbed(settings):
         scratch.lake.symlink_to(settings.lake, target_is_directory=True)
         _hand_over(settings, scratch)
         run_dbt(["run"], scratch, variables)
@@ -124,7 +126,7 @@ def room_beside(settings: Settings, name: str) -> Iterator[Settings]:
         NotVerifiableError: Another process is at work in it.
     """
     scratch = settings.at(settings.warehouse.parent / name)
-    with locked(settings.warehouse.parent / f".{name}.lock") as lock:
+    with locked(_lock_of(scratch.root)) as lock:
         if lock is None:
             raise NotVerifiableError(
                 f"{settings.root} is being verified already, by another process. Try again when it is done."
@@ -136,6 +138,20 @@ def room_beside(settings: Settings, name: str) -> Iterator[Settings]:
             yield scratch
         finally:
             shutil.rmtree(scratch.root, ignore_errors=True)
+
+
+def clear_rooms(settings: Settings) -> None:
+    """Remove what comparisons that were killed have left: each is about as large as the warehouse, and as personal."""
+    for name in ROOMS:
+        room = settings.warehouse.parent / name
+        if room.exists():
+            with locked(_lock_of(room)) as lock:
+                if lock is not None:
+                    shutil.rmtree(room)
+
+
+def _lock_of(room: Path) -> Path:
+    return room.with_name(f".{room.name}.lock")
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """``make alert-test``: a test message to every channel, and every rule asked; ``--send`` sends what waits."""
 
 import argparse
+import sqlite3
 import sys
 import uuid
 from contextlib import closing
@@ -16,6 +17,7 @@ from orchestration.alerts.watch import send
 from orchestration.declarations import DeclarationError, Declarations
 from orchestration.house import House
 from orchestration.settings import Settings
+from orchestration.sqlite_file import is_broken
 from orchestration.terminal import terminal
 
 
@@ -86,8 +88,18 @@ def _ask_rules(house: House, console: Console) -> bool:
 
 
 def _send(house: House, console: Console) -> int:
-    with closing(Book(house.settings.alerts, warehouse=str(house.settings.root))) as book:
-        sent, trouble = send(house, book)
+    try:
+        with closing(Book(house.settings.alerts, warehouse=str(house.settings.root))) as book:
+            sent, trouble = send(house, book)
+    except sqlite3.DatabaseError as error:
+        if not is_broken(error):
+            raise
+        console.print(
+            f"The book of alerts {house.settings.alerts} cannot be read ({error}), so nothing in it can be sent. "
+            "The next run sets it aside, and tells once more what it held open.",
+            style="red",
+        )
+        return 1
     console.print(f"{sent} alerts sent", style="green")
     for said in trouble:
         console.print(said, style="red")

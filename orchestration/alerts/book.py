@@ -4,8 +4,9 @@ One SQLite file below the data directory; several processes may write it, one af
 """
 
 import fcntl
+import json
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -128,12 +129,20 @@ class Book(SqliteFile):
         self._connection.execute(query, [channel, message.to_json(), utc_now()])
 
     def waiting(self) -> list[tuple[int, str, str]]:
-        """(number, channel, message as JSON) of all that is to be sent, oldest first."""
+        """(number, channel, message as JSON) of all that is to be sent, oldest first.
+
+        Where only some of the channel's recipients are to have it, they are in the JSON as ``to``.
+        """
         return self._connection.execute("select number, channel, message from outbox order by number").fetchall()
 
     def sent(self, number: int) -> None:
         """Take a message out of the outbox."""
         self._connection.execute("delete from outbox where number = ?", [number])
+
+    def sent_but_to(self, number: int, recipients: Sequence[str]) -> None:
+        """Have a message wait for some of its channel's recipients alone."""
+        query = "update outbox set message = json_set(message, '$.to', json(?)) where number = ?"
+        self._connection.execute(query, [json.dumps(recipients), number])
 
     def not_sent(self, number: int, why: str) -> None:
         """Note a vain try."""

@@ -5,7 +5,7 @@ Addresses that are secrets, passwords and keys stand in the environment; the fil
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
@@ -62,6 +62,10 @@ class Channel(Declared):
         """Whether an alert goes here."""
         severe = SEVERITIES.index(severity) >= SEVERITIES.index(self.min_severity)
         return severe and (not self.kinds or kind in self.kinds)
+
+    def narrowed(self, recipients: Collection[str] | None) -> "Channel | None":
+        """The channel for some of its recipients alone, for all where none are named; None where none is left."""
+        return self
 
     @model_validator(mode="before")
     @classmethod
@@ -137,6 +141,11 @@ class Email(Channel):
         if self.username is not None and self.security == "none":
             raise ValueError("a password is sent by `security: starttls` or `tls` only")
         return self
+
+    def narrowed(self, recipients: Collection[str] | None) -> "Email | None":
+        """See `Channel`."""
+        left = tuple(each for each in self.to if recipients is None or each in recipients)
+        return self.model_copy(update={"to": left}) if left else None
 
 
 class Lateness(Declared):

@@ -37,7 +37,15 @@ class DeliveryFailed(Exception):  # noqa: N818 - reads as what happened
 
 
 class PartlyDelivered(DeliveryFailed):
-    """A message got to some of those it was for, and is not to be sent again to reach the others."""
+    """A message got to some of those it was for, and is not to be sent to them again to reach the others.
+
+    Attributes:
+        put_off: Those of the others who may be reached later.
+    """
+
+    def __init__(self, said: str, *, put_off: tuple[str, ...]) -> None:
+        super().__init__(said, passing=False)
+        self.put_off = put_off
 
 
 def deliver(channel: Channel, message: Message) -> None:
@@ -158,7 +166,11 @@ def _mail(channel: Email, message: Message) -> None:
         passing = not isinstance(error, smtplib.SMTPNotSupportedError | ssl.SSLCertVerificationError)
         raise DeliveryFailed(f"the mail server cannot be used ({type(error).__name__})", passing=passing) from None
     if refused:
-        raise PartlyDelivered(f"the mail server takes no mail for {', '.join(sorted(refused))}", passing=False)
+        put_off = tuple(sorted(to for to, (code, _) in refused.items() if code < 500))
+        gone = sorted(refused.keys() - set(put_off))
+        parts = [f"the mail server takes no mail for {', '.join(gone)}"] if gone else []
+        parts += [f"the mail server puts off {', '.join(put_off)}, who are written to later"] if put_off else []
+        raise PartlyDelivered("; ".join(parts), put_off=put_off)
 
 
 def _server(channel: Email, port: int) -> Any:

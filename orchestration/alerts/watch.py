@@ -114,7 +114,10 @@ def send(house: House, book: Book) -> tuple[int, list[str]]:
     with book.sending() as mine:
         waiting = book.waiting() if mine else []
         for number, name, text in waiting:
-            if name not in channels:
+            said = json.loads(text)
+            recipients = said.pop("to", None)
+            channel = channels[name].narrowed(recipients) if name in channels else None
+            if channel is None:
                 book.sent(number)
                 continue
             if name in away:
@@ -123,11 +126,14 @@ def send(house: House, book: Book) -> tuple[int, list[str]]:
             from orchestration.alerts.delivery import DeliveryFailed, PartlyDelivered, deliver
 
             try:
-                deliver(channels[name], Message(**json.loads(text)))
+                deliver(channel, Message(**said))
             except PartlyDelivered as error:
                 # Who has it would have it again after every run, if it waited for the others.
                 trouble.setdefault(name, f"alerts to {name} do not reach everybody: {error}")
-                book.sent(number)
+                if error.put_off:
+                    book.sent_but_to(number, error.put_off)
+                else:
+                    book.sent(number)
                 sent += 1
             except DeliveryFailed as error:
                 book.not_sent(number, str(error))

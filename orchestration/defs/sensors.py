@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from dagster import (
     DagsterRunStatus,
     DefaultSensorStatus,
+    RunRecord,
     RunRequest,
     RunsFilter,
     SensorEvaluationContext,
@@ -20,6 +21,8 @@ from orchestration.arrivals import Arrivals, new_dumps
 from orchestration.declarations import DeclarationError, Declarations
 from orchestration.defs.schedules import nightly
 from orchestration.house import open_house
+from orchestration.nights.metrics import Summary
+from orchestration.nights.morning import note_figures
 from orchestration.nights.orphans import MAKE_RUN, end_orphans
 from orchestration.settings import CODE_LOCATION, Settings
 
@@ -58,7 +61,10 @@ def dumps_landed(context: SensorEvaluationContext) -> SensorResult:
 @sensor(
     minimum_interval_seconds=60,
     default_status=DefaultSensorStatus.RUNNING,
-    description="Tells the channels in `avila.yml` of runs that ended, late dumps and marts, and rules that hold.",
+    description=(
+        "Tells the channels in `avila.yml` of runs that ended, late dumps and marts, and rules that hold; "
+        "and Prometheus of a night that could not do so itself."
+    ),
 )
 def alerts(context: SensorEvaluationContext) -> SensorResult:
     """Look at every run that has ended since the last look; else, from time to time, at what is late."""
@@ -66,6 +72,8 @@ def alerts(context: SensorEvaluationContext) -> SensorResult:
     before = json.loads(context.cursor) if context.cursor else {"ended": now - 3600, "looked": 0.0}
     since = datetime.fromtimestamp(before["ended"], UTC)
     records = context.instance.get_run_records(RunsFilter(statuses=ENDED, updated_after=since))
+    if any(left_no_figures(record) for record in records):
+        note_figures(HOUSE.settings, Summary(status="failed"), warn=context.log.warning)
     told = [watch(HOUSE, context.instance, record.dagster_run.run_id) for record in records]
     if not records and now - before["looked"] >= LOOK_SECONDS:
         told.append(watch(HOUSE))
@@ -75,6 +83,14 @@ def alerts(context: SensorEvaluationContext) -> SensorResult:
         skip_reason=SkipReason(said),
         cursor=json.dumps({"ended": ended, "looked": now if told else before["looked"]}),
     )
+
+
+def left_no_figures(record: RunRecord) -> bool:
+    """Whether a night failed before its first step, as over a mistake in `avila.yml`, or was killed."""
+    if record.dagster_run.job_name != nightly.name or record.dagster_run.status != DagsterRunStatus.FAILURE:
+        return False
+    figures, began = HOUSE.settings.metrics, record.start_time or record.update_timestamp.timestamp()
+    return not figures.exists() or figures.stat().st_mtime < began
 
 
 @sensor(

@@ -58,7 +58,10 @@ def write_metrics(settings: Settings, summary: Summary) -> Path:
         OSError: It cannot be written.
     """
     path = settings.metrics
-    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.parent.exists():
+        path.parent.mkdir(parents=True)
+        # Figures tell of nobody; under a umask such as the units' own, node_exporter's user could not look in.
+        path.parent.chmod(0o755)
     # The collector reads files that end in .prom only.
     new = path.with_name(f".{path.name}.{os.getpid()}.new")
     try:

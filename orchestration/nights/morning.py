@@ -13,6 +13,7 @@ from orchestration.nights.metrics import Summary, write_metrics
 from orchestration.nights.runs import finish_run, note_steps, start_run, status_of
 from orchestration.nights.stopwatch import Stopwatch, utc_now
 from orchestration.settings import Settings
+from orchestration.verify import clear_rooms
 from orchestration.warehouse import connect
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def tidy(house: House, stopwatch: Stopwatch, instance: "DagsterInstance | None",
         status = _record(house, stopwatch)
     except Exception as error:
         warn(f"the run could not be put on record: {_brief(error)}")
-    for part in (_prune, _compact):
+    for part in (_prune, _clear, _compact):
         try:
             said = part(house, instance)
         except Exception as error:
@@ -77,6 +78,11 @@ def _prune(house: House, instance: "DagsterInstance | None") -> str:
         versions = prune_models(connection, settings, keep)
     runs, files = prune_runs(instance, settings, keep, now=now) if instance is not None else (0, 0)
     return str(Pruned(runs=runs, files=files, model_versions=versions, records=records))
+
+
+def _clear(house: House, instance: "DagsterInstance | None") -> str:
+    clear_rooms(house.settings)
+    return ""
 
 
 def _compact(house: House, instance: "DagsterInstance | None") -> str:

@@ -1,5 +1,6 @@
 """How a run came out, as Dagster has it on record: what failed, and what its checks found."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from dagster import (
@@ -9,6 +10,7 @@ from dagster import (
     DagsterEventType,
     DagsterInstance,
 )
+from dagster._core.events import EngineEventData, JobFailureData
 from dagster._core.storage.dagster_run import DagsterRunStatus
 
 _REFUSED = "Not published;"
@@ -64,6 +66,8 @@ def outcome_of(instance: DagsterInstance, run_id: str) -> Outcome:
         DagsterEventType.STEP_FAILURE,
         DagsterEventType.ASSET_CHECK_EVALUATION,
         DagsterEventType.RUN_FAILURE,
+        # A process that could not load the code location, as over a mistake in avila.yml, says so here alone.
+        DagsterEventType.ENGINE_EVENT,
     }
     events = [entry.get_dagster_event() for entry in instance.all_logs(run_id, of_type=wanted) if entry.dagster_event]
     checks = tuple(_check(event.asset_check_evaluation_data) for event in events if _is_check(event))
@@ -75,8 +79,7 @@ def outcome_of(instance: DagsterInstance, run_id: str) -> Outcome:
             failures[event.step_key] = reason
     succeeded = run.status == DagsterRunStatus.SUCCESS
     if not succeeded and not failures and not any(check.blocks and not check.passed for check in checks):
-        said = [event.message for event in events if event.event_type == DagsterEventType.RUN_FAILURE]
-        failures["run"] = (said or [None])[-1] or f"It ended as {run.status.value.lower()}."
+        failures["run"] = run_failure(events) or f"It ended as {run.status.value.lower()}."
     return Outcome(run_id=run_id, job=run.job_name, succeeded=succeeded, failures=failures, checks=checks)
 
 
@@ -89,6 +92,18 @@ def step_failure(event: DagsterEvent) -> str:
     if error is None or error.cls_name == "DagsterAssetCheckFailedError":
         return ""
     return f"{event.step_key}: {(error.cause or error).message.strip()}"
+
+
+def run_failure(events: Iterable[DagsterEvent]) -> str:
+    """Why a run failed that came to no step, such as for want of what all steps need; nothing where none says."""
+    errors, said = [], ""
+    for event in events:
+        data = event.event_specific_data
+        if isinstance(data, JobFailureData | EngineEventData) and data.error is not None:
+            errors.append((data.error.cause or data.error).message.strip())
+        elif event.event_type == DagsterEventType.RUN_FAILURE:
+            said = event.message or ""
+    return errors[-1] if errors else said
 
 
 def only_refused(reason: str) -> bool:

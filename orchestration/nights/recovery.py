@@ -6,6 +6,7 @@ given before; those of the last publication are taken from the published file.
 
 import contextlib
 import json
+import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -100,6 +101,9 @@ def _last_block_in_use(connection: duckdb.DuckDBPyConnection) -> int:
 def recover(settings: Settings) -> Recovery | None:
     """Set a warehouse file that is broken aside, and begin a new one with the records of the last publication.
 
+    What a run that was killed has left of what it held on the disk for want of memory goes: to DuckDB it is no file of
+    its own until it finds no room in memory again, and it may be as large as the disk.
+
     Returns:
         What was done; None where the file is sound.
 
@@ -107,6 +111,8 @@ def recover(settings: Settings) -> Recovery | None:
         duckdb.Error: It cannot be opened, and is not broken.
     """
     reason = fault(settings)
+    # Nobody else had the file open.
+    shutil.rmtree(f"{settings.warehouse}.tmp", ignore_errors=True)
     if reason is None:
         return None
     # It stays until the new file is whole: a recovery that is killed is begun again.

@@ -198,11 +198,49 @@ def test_a_broken_book_is_set_aside_and_alerts_are_told_from_a_new_one(
     assert told(http) == [("firing", "rule/any")] * 2
 
 
+def test_a_broken_book_is_named_where_what_waits_is_to_be_sent(
+    tmp_path: Path, http: Http, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    here = house(tmp_path, f"webhook: {{pager: {{url: '{http.url}'}}}}")
+    monkeypatch.setenv("AVILA_DATA_DIR", str(tmp_path))
+    here.settings.alerts.parent.mkdir(exist_ok=True)
+    here.settings.alerts.write_bytes(b"broken" * 2000)
+    assert command.main(["--send"]) == 1
+    said = " ".join(capsys.readouterr().err.split())
+    assert f"The book of alerts {here.settings.alerts} cannot be read (file is not a database)" in said
+    assert "The next run sets it aside" in said
+
+
 def test_mail_that_is_put_off_is_tried_again(tmp_path: Path, mails: tuple[Mails, int]) -> None:
     publish(tmp_path, night=1)
     to = f"host: 127.0.0.1, port: {mails[1]}, security: none, from: a@s.example, to: [later@s.example]"
     here = house(tmp_path, f"email: {{us: {{{to}}}}}\nrules: {{any: {{sql: 'select 1 as n from users', when: n = 1}}}}")
     assert watch(here).sent == 1
+    assert len(mails[0].taken) == 1
+
+
+def test_who_is_put_off_is_written_to_later_and_the_others_once(tmp_path: Path, mails: tuple[Mails, int]) -> None:
+    publish(tmp_path, night=1)
+    rule = "rules: {any: {sql: 'select 1 as n from users', when: n = 1}}"
+    to = f"host: 127.0.0.1, port: {mails[1]}, security: none, from: a@s.example, to: [a@s.example, %s]"
+    here = house(tmp_path, f"email: {{us: {{{to % 'later@s.example, gone@s.example'}}}}}\n{rule}")
+    said = str(watch(here))
+    assert "takes no mail for gone@s.example; the mail server puts off later@s.example" in said
+    assert watch(here).sent == 1
+    assert str(watch(here)) == ""
+    assert [mail["To"] for mail in mails[0].taken] == [
+        "a@s.example, later@s.example, gone@s.example",
+        "later@s.example",
+    ]
+
+
+def test_who_is_put_off_and_declared_no_more_is_not_waited_for(tmp_path: Path, mails: tuple[Mails, int]) -> None:
+    publish(tmp_path, night=1)
+    rule = "rules: {any: {sql: 'select 1 as n from users', when: n = 1}}"
+    to = f"host: 127.0.0.1, port: {mails[1]}, security: none, from: a@s.example, to: [a@s.example%s]"
+    assert watch(house(tmp_path, f"email: {{us: {{{to % ', later@s.example'}}}}}\n{rule}")).not_sent
+    here = house(tmp_path, f"email: {{us: {{{to % ''}}}}}\n{rule}")
+    assert [str(watch(here)), str(watch(here))] == ["", ""]
     assert len(mails[0].taken) == 1
 
 

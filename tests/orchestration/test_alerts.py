@@ -1,12 +1,15 @@
 """When an alert is told and when it is over, by a book that keeps any from being told twice or lost."""
 
 import sqlite3
+import sys
 from contextlib import closing
 from pathlib import Path
 
 import duckdb
 import pytest
 from dagster import DagsterInstance, job, op
+from dagster._core.events import EngineEventData
+from dagster._utils.error import serializable_error_info_from_exc_info
 
 from orchestration.alerts.alert import Alert
 from orchestration.alerts.book import Book
@@ -71,6 +74,14 @@ def test_a_run_that_never_reached_a_step_is_a_failure() -> None:
         created = instance.create_run_for_job(nightly)
         instance.report_run_failed(created, "the worker was killed")
         assert outcome_of(instance, created.run_id).failures == {"run": "the worker was killed"}
+        mistaken = instance.create_run_for_job(nightly)
+        try:
+            raise ValueError("avila.yml: line 2: unknown key")
+        except ValueError:
+            why = EngineEventData.engine_error(serializable_error_info_from_exc_info(sys.exc_info()))
+        instance.report_engine_event("Could not load job definition.", mistaken, why)
+        instance.report_run_failed(mistaken)
+        assert outcome_of(instance, mistaken.run_id).failures == {"run": "ValueError: avila.yml: line 2: unknown key"}
 
 
 def test_a_rule_by_day_needs_every_day(tmp_path: Path, http: Http) -> None:

@@ -183,6 +183,47 @@ with DagsterInstance.ephemeral() as instance:
     assert "alerts RUNNING Nothing new." in done.stdout
 
 
+def test_a_night_that_failed_before_it_began_is_told_prometheus_by_the_sensor(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    script = """
+import os
+from dagster import DagsterInstance, DagsterRun, build_sensor_context
+from orchestration.defs.sensors import alerts
+from orchestration.nights.metrics import Summary, write_metrics
+from orchestration.settings import Settings
+figures = write_metrics(Settings.of_environment(), Summary(status="published"))
+os.utime(figures, (0, 0))
+with DagsterInstance.ephemeral() as instance:
+    for job in ("weekly_verification", "nightly", "nightly"):
+        run = instance.add_run(DagsterRun(job_name=job))
+        instance.report_run_failed(run, "avila.yml is wrong")
+        before = figures.read_bytes()
+        with build_sensor_context(instance=instance) as context:
+            alerts(context)
+        lines = figures.read_text().splitlines()
+        print(job, figures.read_bytes() != before, [line for line in lines if line.endswith(" 1.0")])
+        if job == "nightly":
+            # As a night that has left its own.
+            os.utime(figures, (2e9, 2e9))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**environment, "AVILA_METRICS_FILE": str(tmp_path / "avila.prom")},
+        cwd=PROJECT_ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    published, failed = ([f'avila_run_outcome{{outcome="{outcome}"}} 1.0'] for outcome in ("published", "failed"))
+    assert done.stdout.splitlines()[-3:] == [
+        f"weekly_verification False {published}",
+        f"nightly True {failed}",
+        f"nightly False {failed}",
+    ]
+
+
 def test_a_changed_avila_yml_is_read_anew_when_no_run_is_under_way(environment: dict[str, str]) -> None:
     script = """
 from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, build_sensor_context

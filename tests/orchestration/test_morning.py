@@ -1,22 +1,26 @@
 """What is done after a night never fails it, and leaves its figures whatever else could not be done."""
 
 import sqlite3
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
 import duckdb
 import pytest
-from dagster import DagsterInstance
+from dagster import DagsterInstance, Definitions, asset, define_asset_job, resource
 
-from orchestration import disk, nightly
+from orchestration import disk, nightly, ui
 from orchestration.declarations import Declarations
 from orchestration.house import House
 from orchestration.nights import morning
+from orchestration.nights.lock import locked
 from orchestration.nights.logs import Voice
+from orchestration.nights.outcome import outcome_of
 from orchestration.nights.runs import finish_run, start_run
 from orchestration.nights.stopwatch import Stopwatch, start, stop, utc_now
 from orchestration.settings import Settings
+from orchestration.verify import ROOMS
 from orchestration.warehouse import connect
 from tests.orchestration.figures import figures_of
 
@@ -121,11 +125,27 @@ def test_no_part_keeps_another_from_being_done(
     assert statuses(house) == [(None, "done"), ("a", "success")]
 
 
+def test_what_a_killed_comparison_left_goes_and_one_under_way_is_let_be(house: House, stopwatch: Stopwatch) -> None:
+    left, used = (house.settings.warehouse.parent / name for name in ROOMS)
+    for room in (left, used):
+        (room / "warehouse").mkdir(parents=True)
+    with locked(used.with_name(f".{used.name}.lock")):
+        assert Heard().tidy(house, stopwatch) == "done"
+    assert (left.exists(), used.exists()) == (False, True)
+
+
 def raises(error: Exception) -> Callable[..., None]:
     def run_night(*_: object) -> None:
         raise error
 
     return run_night
+
+
+def readonly() -> sqlite3.OperationalError:
+    """As SQLite says that a file may not be written."""
+    error = sqlite3.OperationalError("attempt to write a readonly database")
+    error.sqlite_errorname = "SQLITE_READONLY"
+    return error
 
 
 @pytest.mark.parametrize(
@@ -177,3 +197,67 @@ def test_a_broken_history_is_named_with_its_cure(
     assert f"{history} is broken (file is not a database)" in said
     assert "Move that directory away" in said
     assert figures_of(house.settings.metrics)["avila_run_outcome"][(("outcome", "failed"),)] == 1
+
+
+def test_a_run_that_fails_before_its_first_step_is_no_night(
+    house: House, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    @resource
+    def night() -> None:
+        raise duckdb.IOException("Could not set lock on file: PID 7 holds it")
+
+    @asset(required_resource_keys={"night"})
+    def marts() -> None: ...
+
+    defs = Definitions(assets=[marts], jobs=[define_asset_job("nightly")], resources={"night": night})
+    monkeypatch.setitem(sys.modules, "orchestration.definitions", SimpleNamespace(defs=defs))
+    monkeypatch.setattr("orchestration.house.open_house", lambda: house)
+    monkeypatch.setenv("AVILA_DATA_DIR", str(house.settings.root))
+    monkeypatch.setenv("DAGSTER_HOME", "")
+    assert nightly.main() == 1
+    said = capsys.readouterr()
+    assert "PID 7 holds it" in said.err
+    assert "The night was not published" in said.err
+    assert not said.out
+    with DagsterInstance.from_config(str(house.settings.dagster_home)) as instance:
+        (run,) = instance.get_runs()
+        assert list(outcome_of(instance, run.run_id).failures) == ["run"]
+        assert "PID 7 holds it" in outcome_of(instance, run.run_id).failures["run"]
+
+
+@pytest.mark.parametrize(
+    ("file", "named"),
+    [("history/runs.db", "history"), ("history/runs/index.db", "history"), ("schedules/schedules.db", "schedules")],
+)
+def test_a_ui_whose_records_are_broken_names_the_cure_and_does_not_begin(
+    house: House, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], file: str, named: str
+) -> None:
+    monkeypatch.setenv("AVILA_DATA_DIR", str(house.settings.root))
+    monkeypatch.setenv("AVILA_UI_PORT", "1")
+    monkeypatch.setenv("DAGSTER_HOME", "")
+    broken = house.settings.dagster_home / file
+    broken.parent.mkdir(parents=True)
+    broken.write_bytes(b"broken" * 2000)
+    assert ui.main() == 1
+    said = capsys.readouterr().err
+    assert f"{house.settings.dagster_home / named} is broken (file is not a database)" in said
+    assert "Move that directory away" in said
+
+
+@pytest.mark.parametrize(
+    ("error", "cure"),
+    [
+        (PermissionError(13, "Permission denied", "warehouse/.night.lock"), "chown"),
+        (OSError(30, "Read-only file system", "warehouse/.night.lock"), "mount"),
+        (readonly(), "chown"),
+    ],
+)
+def test_a_data_directory_that_may_not_be_written_says_so(
+    house: House, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: Exception, cure: str
+) -> None:
+    monkeypatch.setenv("AVILA_DATA_DIR", str(house.settings.root))
+    monkeypatch.setattr(nightly, "run_night", raises(error))
+    assert nightly.main() == 1
+    said = capsys.readouterr().err
+    assert f"{house.settings.root} cannot be written ({error})" in said
+    assert cure in said

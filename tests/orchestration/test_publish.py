@@ -67,6 +67,19 @@ def test_an_open_reader_keeps_its_night(settings: Settings) -> None:
     assert published(settings, "select * from sessions") == [(2,)]
 
 
+def test_a_program_that_attaches_the_file_anew_sees_the_new_night(settings: Settings) -> None:
+    attach = f"attach '{settings.published / 'marts.duckdb'}' as avila (read_only)"
+    with connect(settings) as connection, duckdb.connect() as program:
+        for night in (1, 2):
+            connection.execute(f"update marts.sessions set night = {night}")
+            publish(connection, settings, run_id=str(night), gates=[PASSED])
+            if night > 1:
+                assert program.execute("from avila.marts.sessions").fetchall() == [(1,)]
+                program.execute("detach avila")
+            program.execute(attach)
+            assert program.execute("from avila.marts.sessions").fetchall() == [(night,)]
+
+
 @pytest.mark.parametrize("last_words", ["marts", "ops"])
 def test_a_failed_publication_leaves_the_last_one(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, last_words: str
@@ -157,6 +170,18 @@ def test_marts_as_they_are_published_are_not_written_again(settings: Settings) -
     sessions = parquet / "sessions" / "sessions.parquet"
     assert sessions.exists()
     assert (parquet / "events" / "events.parquet").exists()
+
+
+def test_a_reject_that_is_forgotten_leaves_no_trace_in_the_file(settings: Settings) -> None:
+    path = settings.published / "marts.duckdb"
+    with connect(settings) as connection:
+        connection.execute("create table ops.rejects as select 'ana@shop.example' as raw_text")
+        publish(connection, settings, run_id="first", gates=[PASSED])
+        assert b"ana@shop.example" in path.read_bytes()
+        connection.execute("delete from ops.rejects")
+        publish(connection, settings, run_id="second", gates=[PASSED])
+    assert published(settings, "from ops.rejects") == []
+    assert b"ana@shop.example" not in path.read_bytes()
 
 
 def test_an_older_duckdb_opens_it(settings: Settings) -> None:

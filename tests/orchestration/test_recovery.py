@@ -57,6 +57,25 @@ def test_a_sound_file_and_none_at_all_are_let_be(settings: Settings, tmp_path: P
     assert recover(Settings(data_dir=tmp_path / "new")) is None
 
 
+def test_what_a_killed_run_spilled_goes_and_what_another_spills_is_let_be(settings: Settings) -> None:
+    with connect(settings) as connection:
+        spilled = Path(connection.execute("select current_setting('temp_directory')").fetchall()[0][0])
+    spilled.mkdir()
+    (spilled / "duckdb_temp_storage_DEFAULT-0.tmp").write_bytes(b"of somebody")
+    hold_it = "import duckdb, sys; c = duckdb.connect(sys.argv[1], read_only=True); print(); sys.stdin.read()"
+    with subprocess.Popen(
+        [sys.executable, "-c", hold_it, str(settings.warehouse)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as another:
+        assert another.stdout is not None
+        another.stdout.readline()
+        with pytest.raises(duckdb.IOException, match="lock"):
+            recover(settings)
+        assert spilled.exists()
+        another.communicate()
+    assert recover(settings) is None
+    assert not spilled.exists()
+
+
 @given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 120_000), st.booleans()), min_size=2, max_size=12))
 @settings_of(max_examples=40, deadline=None)
 def test_whatever_comes_and_goes_a_file_that_duckdb_left_is_sound(steps: list[tuple[int, int, bool]]) -> None:

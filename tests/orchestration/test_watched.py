@@ -4,6 +4,7 @@ import io
 import json
 import logging
 import mmap
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -238,6 +239,15 @@ def test_figures_are_written_whole_where_they_are_wanted(tmp_path: Path, stopwat
     assert "avila_publication_timestamp_seconds" not in figures
     assert [path.name for path in wanted.parent.iterdir()] == ["shop.prom"]
     assert wanted.stat().st_mode & 0o777 == 0o644
+
+
+def test_figures_are_read_by_another_user_whatever_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        figures = write_metrics(Settings(data_dir=tmp_path), Summary(status="done"))
+    finally:
+        os.umask(before)
+    assert (figures.stat().st_mode & 0o777, figures.parent.stat().st_mode & 0o777) == (0o644, 0o755)
 
 
 def test_figures_that_cannot_be_written_leave_the_last_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
