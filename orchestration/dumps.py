@@ -194,7 +194,8 @@ _LIMITS: dict[str, tuple[float | None, float | None, str, str]] = {
         None,
         MAX_SHARE_REJECTED,
         f"over {MAX_SHARE_REJECTED:.0%} of a dump's rows are rejected",
-        "`ops.rejects` says why; mend the expression, or fetch the dump again",
+        "`ops.rejects` says why; mend the expression, or fetch the dump again. A file that is no dump of this source "
+        "counts until it is emptied or, with `removed_files: withdraw`, taken away",
     ),
     "names_per_row": (
         None,

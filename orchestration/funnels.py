@@ -113,6 +113,14 @@ class Funnel(Declared):
     ] = ()
     breakdown: Breakdown | None = None
 
+    @field_validator("window_hours")
+    @classmethod
+    def _a_second_or_more(cls, value: float) -> float:
+        # Windows are whole seconds long, and one that is rounded to none would find simultaneous events only.
+        if round(value * 3600) < 1:
+            raise ValueError(f"expected at least a second, which is 0.00028 (it is {value:g})")
+        return value
+
     @field_validator("steps", mode="before")
     @classmethod
     def _told_apart(cls, value: object) -> object:

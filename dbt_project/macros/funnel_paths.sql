@@ -99,6 +99,13 @@
 {%- endmacro %}
 
 
+{# The value that a label stands for. #}
+{% macro labelled_value(label) -%}
+    {%- set bare = "replace(" ~ label ~ ", '\"', '')" -%}
+    case when {{ bare }} in ('all', 'other', 'null') then {{ bare }} else {{ label }} end
+{%- endmacro %}
+
+
 {# Whether some paths end before their window does, or need to know when it ends. #}
 {% macro paths_may_end_early() -%}
     {{ return((funnels_with('exclusions') + funnels_with('optional')) | length > 0) }}

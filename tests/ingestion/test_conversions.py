@@ -98,12 +98,31 @@ def test_local_times_are_pythons(evaluate: Evaluate, moment: datetime, timezone:
         there.astimezone(ZoneInfo(timezone)).replace(tzinfo=None) != moment
         or here.utcoffset() != here.replace(fold=1).utcoffset()
     ):
-        return  # a time that the clocks skip, or show twice, has no one answer
+        return  # a time that the clocks skip, or show twice: see below
     expected = there.replace(tzinfo=None)
     for text in (moment.isoformat(), moment.isoformat(sep=" ")):
         assert time_of(evaluate, text, timezone) == expected
         assert evaluate(conversions.to_time(f"timestamp {literal(text)}", "TIMESTAMP", timezone)) == expected
     assert time_of(evaluate, here.isoformat(), "Asia/Tokyo") == expected
+
+
+# By zone: a time that the clocks skip and one that they show twice, each with the later moment it may stand for.
+WHERE_CLOCKS_CHANGE = {
+    "America/New_York": {"2025-03-09 02:30:00": "2025-03-09 07:30:00", "2025-11-02 01:30:00": "2025-11-02 06:30:00"},
+    "America/Sao_Paulo": {"2017-10-15 00:00:00": "2017-10-15 03:00:00", "2018-02-17 23:30:00": "2018-02-18 02:30:00"},
+    "Australia/Lord_Howe": {"2025-10-05 02:15:00": "2025-10-04 15:45:00", "2025-04-06 01:45:00": "2025-04-05 15:15:00"},
+}
+
+
+@pytest.mark.parametrize("timezone", WHERE_CLOCKS_CHANGE)
+def test_a_local_time_that_clocks_skip_or_show_twice_is_the_later_moment(evaluate: Evaluate, timezone: str) -> None:
+    for text, moment in WHERE_CLOCKS_CHANGE[timezone].items():
+        local = datetime.fromisoformat(text).replace(tzinfo=ZoneInfo(timezone))
+        readings = [local.replace(fold=fold).astimezone(UTC).replace(tzinfo=None) for fold in (0, 1)]
+        expected = datetime.fromisoformat(moment)
+        assert max(readings) == expected
+        assert time_of(evaluate, text, timezone) == expected
+        assert evaluate(conversions.to_time(f"timestamp {literal(text)}", "TIMESTAMP", timezone)) == expected
 
 
 @settings(max_examples=150, deadline=None)
@@ -205,7 +224,9 @@ def test_amounts_are_pythons_decimals(evaluate: Evaluate, value: Decimal) -> Non
 def test_floats_are_amounts_unless_they_are_no_number_or_too_large(evaluate: Evaluate, value: float) -> None:
     amount = evaluate(conversions.to_amount(f"cast('{value!r}' as double)", "DOUBLE"))
     if math.isfinite(value) and abs(value) < 9.9e13:
-        assert abs(float(amount) - value) <= max(abs(value) * 1e-15, 0.00005)
+        # Half of the last digit, and what a float may be off at all; in decimals, as 0.0313 is no float.
+        allowed = Decimal("0.00005") + Decimal(abs(value)) * Decimal("1e-15")
+        assert abs(amount - Decimal(value)) <= allowed
     elif not math.isfinite(value) or abs(value) > 1e14:
         assert amount is None
 

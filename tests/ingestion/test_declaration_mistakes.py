@@ -107,6 +107,11 @@ MISTAKES: dict[str, tuple[str, int, str]] = {
         4,
         "`funnels.f.window_hours`: expected less than or equal to 878400 (it is inf)",
     ),
+    "a window under a second": (
+        MINIMAL + "funnels: {f: {window_hours: 0.0001, steps: [a, b]}}\n",
+        4,
+        "`funnels.f.window_hours`: expected at least a second, which is 0.00028 (it is 0.0001)",
+    ),
     "a key that reads like a path": (
         MINIMAL + "funnels: {f: {steps: [{where: \"properties->>'$os' = 'iOS'\"}]}}\n",
         4,

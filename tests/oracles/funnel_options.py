@@ -232,7 +232,7 @@ def counted(
         found = attempts(events, funnel)
         overall = best(found, funnel.semantics)
         if overall is not None and overall.value is not None:
-            all_time[label(overall.value)] += 1
+            all_time[overall.value] += 1
         for key in {period(attempt.entered_at) for attempt in found}:
             attempt = best((one for one in found if period(one.entered_at) == key), funnel.semantics)
             if attempt is not None:
@@ -243,8 +243,7 @@ def counted(
         groups = {"all": found}
         if top:
             for attempt in found:
-                own = label(attempt.value)
-                own = own if own in ranked or attempt.value is None else "other"
+                own = label(attempt.value) if attempt.value is None or attempt.value in ranked else "other"
                 groups.setdefault(own, []).append(attempt)
         for name, group in groups.items():
             answers |= {(key, name, number): cell for number, cell in _cells(group, funnel, end).items()}

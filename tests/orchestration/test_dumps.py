@@ -167,6 +167,17 @@ def test_a_fault_stays_found_until_it_is_mended(shop: Shop) -> None:
     assert shop.audit()[0].passed
 
 
+def test_a_file_that_is_no_dump_counts_until_it_is_emptied(shop: Shop) -> None:
+    (shop.root / "notes.jsonl").write_text("What this directory is for.\n" * 30)
+    (failure,) = shop.audit()[0].failures
+    assert "file notes.jsonl. " in failure
+    assert "A file that is no dump of this source counts until it is emptied" in failure
+    (shop.root / "notes.jsonl").unlink()
+    assert shop.audit()[0].failures == (failure,)
+    shop.write("notes.jsonl", [])
+    assert shop.audit()[0].passed
+
+
 def test_a_clock_that_was_set_mends_what_it_had_taken_for_the_future(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:

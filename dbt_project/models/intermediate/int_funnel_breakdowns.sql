@@ -13,7 +13,9 @@ with counted as (
 ranked as (
     select
         *,
-        row_number() over (partition by funnel order by users desc, breakdown asc) as breakdown_rank
+        row_number() over (
+            partition by funnel order by users desc, {{ labelled_value('breakdown') }} asc, breakdown asc
+        ) as breakdown_rank
     from counted
 ),
 
