@@ -19,10 +19,8 @@ churn_scores as (
         predictions.top_reasons,
         predictions.model_version,
         coalesce(predictions.is_base_rate, false) as is_base_rate,
-        cast(
-            predictions.probability * coalesce(snapshots.revenue_a_day, 0) * {{ var('churn')['horizon_days'] }}
-            as decimal(18, 4)
-        ) as value_at_risk
+        {{ as_money('predictions.probability * coalesce(snapshots.revenue_a_day, 0) * ' ~ var('churn')['horizon_days']) }}
+            as value_at_risk
     from predictions
     left join snapshots
         on
