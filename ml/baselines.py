@@ -138,9 +138,11 @@ class LogisticBaseline:
             dtype=np.float64,
         )
         design = self._design(x)
-        self.mean_ = design.mean(axis=0)
-        spread = design.std(axis=0)
-        self.scale_ = np.where(spread > 0, spread, 1.0)
+        # A column of equal values has no spread but what rounding makes of their mean: divided by that, it would be a
+        # second intercept, and the first other value to be scored would outweigh all else.
+        same = design.min(axis=0) == design.max(axis=0)
+        self.mean_ = np.where(same, design[0], design.mean(axis=0))
+        self.scale_ = np.where(same, 1.0, design.std(axis=0))
         # On busy cores the threads of so small a problem spend their time waiting for each other.
         with threadpool_limits(1):
             fitted = LogisticRegression(C=1 / self.penalty, max_iter=1000).fit(

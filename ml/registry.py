@@ -18,6 +18,7 @@ import shutil
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date, timedelta
 from importlib.metadata import version as version_of
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,16 @@ class LoadedModel:
     predictor: Predictor
     version: str
     metadata: Mapping[str, Any]
+
+    @property
+    def learnt_until(self) -> date | None:
+        """The day before which all outcomes end that it learnt from; None of a base rate, which keeps no dates."""
+        learnt_from = [
+            cutoff for part, cutoffs in self.metadata.get("split", {}).items() if part != "test" for cutoff in cutoffs
+        ]
+        if not learnt_from:
+            return None
+        return date.fromisoformat(max(learnt_from)) + timedelta(days=self.metadata["parameters"]["horizon_days"])
 
     @property
     def reference(self) -> Reference | None:
@@ -195,8 +206,11 @@ def _read_metadata(home: Path) -> dict[str, Any]:
         metadata: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise RegistryError(f"{path} is missing; train the model again") from None
-    except json.JSONDecodeError as error:
+    except ValueError as error:
+        # Neither text nor JSON: what a disk leaves of a file may be any bytes.
         raise RegistryError(f"{path} is not JSON ({error}); restore it or train again") from error
-    if absent := {"features", "estimator", "model_sha256"} - set(metadata):
+    if not isinstance(metadata, dict):
+        raise RegistryError(f"{path} is no JSON object; restore it or train again")
+    if absent := {"features", "estimator", "model_sha256", "parameters"} - set(metadata):
         raise RegistryError(f"{path} lacks {', '.join(sorted(absent))}; restore it or train again")
     return metadata

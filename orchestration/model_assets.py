@@ -157,7 +157,7 @@ def scored_model(spec: ModelSpec, house: House, *, horizon_days: int, event: str
         AssetCheckSpec(
             f"{spec.name}_users_look_as_they_did",
             asset=predictions,
-            description="Features and scores are spread as in the model's test: no stability index (PSI) over 0.25.",
+            description="Features and scores are spread as in the model's test: no index (PSI) is over its limit.",
         ),
         AssetCheckSpec(
             f"{spec.name}_training_cannot_look_ahead",

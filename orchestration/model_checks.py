@@ -40,7 +40,6 @@ def drift_of(connection: duckdb.DuckDBPyConnection, settings: Settings, spec: Mo
     known = ledger.known(connection, work, inputs)
     if known:
         return Drift(**json.loads(known))
-    from ml.drift import DRIFTED
     from ml.registry import Registry, RegistryError
     from ml.snapshots import Snapshots
 
@@ -53,7 +52,8 @@ def drift_of(connection: duckdb.DuckDBPyConnection, settings: Settings, spec: Mo
     users = Snapshots.from_frame(connection.execute(f"from {_now(spec)}").df(), spec, with_label=False)
     scores = connection.execute(f"select probability from {predictions_of(spec)} order by user_key").df()
     psi = reference.psi(spec, users.x, scores["probability"].to_numpy())
-    drifted = {name: value for name, value in psi.items() if value > DRIFTED}
+    limits = reference.limits(len(users))
+    drifted = {name: value for name, value in psi.items() if value > limits[name]}
     named = ", ".join(f"{name.replace('_', ' ')} ({value:.2f})" for name, value in list(drifted.items())[:5])
     said = (
         f"{len(drifted)} of {len(psi)} distributions are not those of the model's test; most: {named}. "

@@ -6,7 +6,6 @@ is not worse than the champion, the model that did so far.
 """
 
 import json
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any, Literal
@@ -121,12 +120,12 @@ def refresh_model(
     from ml.scoring import score
 
     frame = read_features(connection, spec)
-    champion = _champion(connection, settings, spec, horizon_days=horizon_days, event=event)
+    champion, unopposed = _champion(connection, settings, spec, horizon_days=horizon_days, event=event)
     model: Scorer | None = champion
     row: dict[str, Any] = {}
     outcomes = _outcomes(connection, spec, recipe)
     if champion is None or _is_due(connection, spec, outcomes):
-        model, row = _train(settings, spec, frame, champion, horizon_days=horizon_days, event=event)
+        model, row = _train(settings, spec, frame, champion, unopposed, horizon_days=horizon_days, event=event)
     assert model is not None
     scores = score(model, frame[frame["as_of"] == frame["as_of"].max()])
     connection.register("scores", scores)
@@ -211,19 +210,24 @@ def _definition(connection: duckdb.DuckDBPyConnection, spec: ModelSpec) -> str |
 
 def _champion(
     connection: duckdb.DuckDBPyConnection, settings: Settings, spec: ModelSpec, *, horizon_days: int, event: str | None
-) -> "LoadedModel | None":
-    """What scores so far; None where nothing does, or it answers another question or cannot be read."""
+) -> "tuple[LoadedModel | None, str]":
+    """What scores so far; or None, and why: nothing does, or it answers another question or cannot be read."""
     from ml.registry import Registry, RegistryError
 
     query = "select version from ops.model_versions where model = ? and is_champion"
-    for (version,) in connection.execute(query, [spec.name]).fetchall():
-        with suppress(RegistryError):
-            champion = Registry(settings.models).load(spec, version)
-            asked = champion.metadata["parameters"]
-            # Models of before the event was noted answer what is asked today, as far as anyone can tell.
-            if (asked["horizon_days"], asked.get("event", event)) == (horizon_days, event):
-                return champion
-    return None
+    found = connection.execute(query, [spec.name]).fetchall()
+    if not found:
+        return None, "no model has scored before"
+    version: str = found[0][0]
+    try:
+        champion = Registry(settings.models).load(spec, version)
+    except RegistryError:
+        return None, f"{version}, which scored before, is gone, broken or of other features"
+    asked = champion.metadata["parameters"]
+    # Models of before the event was noted answer what is asked today, as far as anyone can tell.
+    if (asked["horizon_days"], asked.get("event", event)) == (horizon_days, event):
+        return champion, ""
+    return None, f"{version}, which scored before, was asked for another horizon or event"
 
 
 def _train(
@@ -231,6 +235,7 @@ def _train(
     spec: ModelSpec,
     frame: "pd.DataFrame",
     champion: "LoadedModel | None",
+    unopposed: str,
     *,
     horizon_days: int,
     event: str | None,
@@ -252,6 +257,8 @@ def _train(
         challenger,
         champion.predictor if champion else None,
         champion_version=champion.version if champion else "",
+        champion_learnt_until=champion.learnt_until if champion else None,
+        unopposed=unopposed,
     )
     home = Registry(settings.models).save(challenger, decision)
     as_of = None if frame.empty else frame["as_of"].max().date()

@@ -70,6 +70,17 @@ def test_logistic_regression_equals_a_scikit_learn_pipeline() -> None:
     np.testing.assert_allclose(ours.predict_proba(known.x), pipeline.predict_proba(known.x.astype(float)), atol=1e-4)
 
 
+def test_what_all_had_in_common_says_nothing_of_others() -> None:
+    """As where everyone so far came by themselves, and somebody now by an advertisement."""
+    rng = np.random.default_rng(0)
+    x = np.column_stack([rng.uniform(0, 90, 3_000), np.ones(3_000)]).astype(np.float32)
+    model = LogisticBaseline(SPEC).fit(x, (rng.uniform(0, 90, 3_000) < x[:, 0]).astype(float))
+    assert (model.contributions(x)[:, 1] == 0).all()
+    otherwise = x.copy()
+    otherwise[:, 1] = 0
+    assert model.predict_proba(otherwise) == pytest.approx(model.predict_proba(x), abs=1e-6)
+
+
 def test_contributions_of_every_rule_add_up_to_the_log_odds() -> None:
     known = Snapshots.from_frame(snapshots(label="churned", users=60), CHURN).labelled()
     for rule in fit_rules(known, CHURN, horizon_days=14):

@@ -32,6 +32,17 @@ def test_another_sample_has_not_drifted_and_a_moved_one_has() -> None:
     assert before.psi(rng.normal(loc=1.0, size=5_000)) > DRIFTED
 
 
+def test_chance_alone_is_no_drift_where_users_are_few() -> None:
+    rng = np.random.default_rng(0)
+    before = Distribution.of(rng.normal(size=5_000))
+    for rows in (10, 30, 50, 100):
+        indices = [before.psi(rng.normal(size=rows)) for _ in range(300)]
+        assert max(indices) > DRIFTED, "as a fixed limit would have it"
+        assert max(indices) <= before.limit(rows)
+    assert before.psi(rng.normal(loc=1.5, size=50)) > before.limit(50)
+    assert before.limit(5_000) == DRIFTED
+
+
 def test_a_reference_survives_json_and_leaves_out_what_grows_by_itself() -> None:
     rows = Snapshots.from_frame(snapshots(label="churned", users=50), CHURN)
     probability = np.linspace(0, 1, len(rows))
@@ -40,6 +51,7 @@ def test_a_reference_survives_json_and_leaves_out_what_grows_by_itself() -> None
     psi = reference.psi(CHURN, rows.x, probability)
     assert max(psi.values()) < 1e-4
     assert "probability" in psi
+    assert psi.keys() <= reference.limits(len(rows)).keys()
     assert "tenure_days" not in psi
     assert "events_lifetime" not in psi
     assert list(psi.values()) == sorted(psi.values(), reverse=True)

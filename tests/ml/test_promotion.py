@@ -1,6 +1,7 @@
 """Promotion: whether a newly trained model may score in place of the one that does."""
 
 from dataclasses import replace
+from datetime import timedelta
 
 from ml.baselines import BaseRate
 from ml.boosting import BoostedTrees
@@ -52,3 +53,26 @@ def test_without_a_test_only_a_base_rate_follows_another(churn_result: TrainingR
     untested = replace(churn_result, test_rows=None, version="newer")
     assert decide(untested, BaseRate(CHURN), champion_version="older").promoted
     assert not decide(untested, churn_result.predictor, champion_version="older").promoted
+
+
+def test_a_champion_is_no_measure_on_what_it_has_learnt_from(churn_result: TrainingResult) -> None:
+    """The end of the data has moved back: the champion knows what became of the users of the newest test part."""
+    trees = churn_result.predictor
+    assert isinstance(trees, BoostedTrees)
+    challenger = replace(churn_result, predictor=Aged(trees), version="newer")
+    first, last = churn_result.split.test[[0, -1]].astype(object)
+    assert first < last
+
+    def against(learnt_until: object) -> tuple[bool, str]:
+        decision = decide(challenger, trees, champion_version="champion", champion_learnt_until=learnt_until)
+        return decision.promoted, decision.reason
+
+    assert against(first) == against(None)
+    assert not against(first)[0]
+    some = against(last)
+    assert not some[0]
+    assert some[1] != against(first)[1], "only later rows are compared"
+    assert against(last + timedelta(days=1)) == (
+        True,
+        "Promoted: champion learnt from all that the newest test part asks, so it is no measure.",
+    )

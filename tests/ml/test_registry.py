@@ -1,6 +1,7 @@
 import json
 import shutil
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pandas as pd
@@ -50,6 +51,15 @@ def test_the_metadata_says_where_the_model_comes_from(saved: Path, churn_result:
     assert metadata["data_fingerprint"] == churn_result.data_fingerprint
     assert metadata["split"]["test"] == [str(day) for day in churn_result.split.test]
     assert metadata["parameters"]["learning_rate"] == CHURN.trees.learning_rate
+
+
+def test_a_model_knows_until_when_it_has_learnt(
+    registry: Registry, saved: Path, churn_result: TrainingResult, churn_now: pd.DataFrame
+) -> None:
+    newest = max(churn_result.split.before_test).astype(object)
+    assert registry.load(CHURN).learnt_until == newest + timedelta(days=HORIZON_DAYS)
+    registry.save(train(churn_now, CHURN, horizon_days=HORIZON_DAYS))
+    assert registry.load(CHURN).learnt_until is None
 
 
 def test_card_and_pictures_lie_beside_the_model(saved: Path, churn_result: TrainingResult) -> None:
@@ -152,7 +162,13 @@ def test_what_is_missing_or_unreadable_is_named(registry: Registry, saved: Path)
     with pytest.raises(RegistryError, match="unknown estimator 'oracle'"):
         registry.load(CHURN)
     (saved / "metadata.json").write_text("{}")
-    with pytest.raises(RegistryError, match="lacks estimator, features, model_sha256"):
+    with pytest.raises(RegistryError, match="lacks estimator, features, model_sha256, parameters"):
+        registry.load(CHURN)
+    (saved / "metadata.json").write_bytes(b"\xff\x00\x9d")
+    with pytest.raises(RegistryError, match="is not JSON"):
+        registry.load(CHURN)
+    (saved / "metadata.json").write_text("null")
+    with pytest.raises(RegistryError, match="is no JSON object"):
         registry.load(CHURN)
     (saved / "metadata.json").write_text("{")
     with pytest.raises(RegistryError, match="is not JSON"):

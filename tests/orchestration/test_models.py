@@ -92,9 +92,11 @@ def test_other_definitions_of_features_or_label_are_trained_on_at_once(settings:
 
 def test_another_event_is_another_question_that_no_champion_has_answered(settings: Settings) -> None:
     """The champion's answers, however good, are to what was asked before."""
+    before = night(settings)
+    assert before.decision == "Promoted: no model has scored before."
     asked = night(settings, "update features.churn_features set churned = not churned", event="signup")
     assert asked.done == "trained"
-    assert asked.decision == "Promoted: no model has scored before."
+    assert asked.decision == f"Promoted: {before.version}, which scored before, was asked for another horizon or event."
     assert night(settings, event="signup").done == "unchanged"
 
 
@@ -127,6 +129,23 @@ def test_a_challenger_that_is_worse_is_refused_for_all_to_see(settings: Settings
         champions = connection.execute("select is_champion, count(*) from ops.model_versions group by all order by all")
         assert champions.fetchall() == [(False, 1), (True, 1)]
     assert night(settings).done == "unchanged"
+
+
+def test_a_champion_from_after_the_end_of_the_data_is_not_measured_on_what_it_knows(settings: Settings) -> None:
+    """A withdrawn file takes the newest weeks along; a champion that learnt from them knows the rest."""
+    champion = night(settings)
+    shorter = night(
+        settings,
+        "delete from features.churn_features where as_of > (select max(as_of) - interval 70 day "
+        "from features.churn_features)",
+        "update features.churn_features set churned = null where as_of > (select max(as_of) - interval 14 day "
+        "from features.churn_features)",
+    )
+    assert shorter.done == "trained"
+    assert shorter.promoted
+    assert shorter.decision == (
+        f"Promoted: {champion.version} learnt from all that the newest test part asks, so it is no measure."
+    )
 
 
 def test_history_keeps_the_last_scores_of_each_week(settings: Settings) -> None:
@@ -185,11 +204,12 @@ def test_another_horizon_and_a_lost_or_broken_model_are_trained_on(settings: Set
     home = settings.root / night(settings).home
     (home / "metadata.json").unlink()
     assert night(settings).done == "trained"
-    for file in home.glob("model.*"):
-        file.write_bytes(b"broken")
-    assert (
-        night(settings, "update features.churn_features set tenure_days = 900 where churned is null").done == "trained"
-    )
+    for file, days in [(next(home.glob("model.*")), 900), (home / "metadata.json", 901)]:
+        file.write_bytes(b"\xff broken")
+        change = f"update features.churn_features set tenure_days = {days} where churned is null"
+        again = night(settings, change)
+        assert again.done == "trained"
+        assert again.decision == f"Promoted: {home.name}, which scored before, is gone, broken or of other features."
 
 
 def test_scores_that_were_tampered_with_are_written_again(settings: Settings) -> None:

@@ -9,7 +9,7 @@ with slices as (
         activity_date,
         known_from,
         known_until,
-        {{ clock_slice('event_ts', session_timeout_seconds()) }} as slice,
+        {{ clock_slice('event_ts', day_slice_seconds()) }} as slice,
         min(event_ts) as first_event_ts,
         max(event_ts) as last_event_ts,
         count(*) as events,

@@ -5,7 +5,8 @@ with predictions as (
 snapshots as (
     select
         *,
-        greatest(revenue_90d, 0) / greatest(least(tenure_days, 90), 1) as revenue_a_day
+        greatest(revenue_90d, 0) / greatest(least(tenure_days, 90), 1) * {{ var('churn')['horizon_days'] }}
+            as revenue_ahead
     from {{ ref('user_snapshots') }}
     where as_of in (select predictions.as_of from predictions)
 ),
@@ -19,10 +20,7 @@ churn_scores as (
         predictions.top_reasons,
         predictions.model_version,
         coalesce(predictions.is_base_rate, false) as is_base_rate,
-        cast(
-            predictions.probability * coalesce(snapshots.revenue_a_day, 0) * {{ var('churn')['horizon_days'] }}
-            as decimal(18, 4)
-        ) as value_at_risk
+        {{ as_money('predictions.probability * coalesce(snapshots.revenue_ahead, 0)') }} as value_at_risk
     from predictions
     left join snapshots
         on

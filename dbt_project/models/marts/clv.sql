@@ -16,8 +16,8 @@ clv as (
         summaries.age_days,
         predictions.probability_alive,
         predictions.expected_purchases,
-        cast(predictions.expected_order_value as decimal(18, 4)) as expected_order_value,
-        cast(predictions.clv as decimal(18, 4)) as clv,
+        {{ as_money('predictions.expected_order_value') }} as expected_order_value,
+        {{ as_money('predictions.clv') }} as clv,
         case
             when predictions.user_key is null then 'not estimated yet'
             else predictions.no_estimate_because
