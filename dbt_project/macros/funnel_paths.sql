@@ -102,7 +102,7 @@
 {# The value that a label stands for. #}
 {% macro labelled_value(label) -%}
     {%- set bare = "replace(" ~ label ~ ", '\"', '')" -%}
-    case when {{ bare }} in ('all', 'other', 'null') then {{ bare }} else {{ label }} end
+    case when {{ label }} = {{ breakdown_label(bare) }} then {{ bare }} else {{ label }} end
 {%- endmacro %}
 
 
