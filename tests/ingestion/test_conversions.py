@@ -224,8 +224,8 @@ def test_amounts_are_pythons_decimals(evaluate: Evaluate, value: Decimal) -> Non
 def test_floats_are_amounts_unless_they_are_no_number_or_too_large(evaluate: Evaluate, value: float) -> None:
     amount = evaluate(conversions.to_amount(f"cast('{value!r}' as double)", "DOUBLE"))
     if math.isfinite(value) and abs(value) < 9.9e13:
-        # Half of the last digit, and what a float may be off at all; in decimals, as 0.0313 is no float.
-        allowed = Decimal("0.00005") + Decimal(abs(value)) * Decimal("1e-15")
+        # Half of the last digit, and what a float rounds, shifted by four digits; in decimals, as 0.0313 is no float.
+        allowed = Decimal("0.00005") + Decimal(abs(value)) * Decimal(2) ** -53
         assert abs(amount - Decimal(value)) <= allowed
     elif not math.isfinite(value) or abs(value) > 1e14:
         assert amount is None
